@@ -1,0 +1,12 @@
+//! One file per noun: the routes of the noun and their handlers. Handlers translate; `app` decides.
+
+pub(crate) mod auth;
+pub(crate) mod domains;
+pub(crate) mod downloads;
+pub(crate) mod inboxes;
+pub(crate) mod keys;
+pub(crate) mod messages;
+pub(crate) mod organizations;
+pub(crate) mod pods;
+pub(crate) mod threads;
+pub(crate) mod webhooks;

@@ -1,0 +1,136 @@
+//! What the product does: one module per noun. Edges call in here; everything is decided here, once, on a [`Caller`].
+
+pub mod auth;
+mod caller;
+pub mod deliveries;
+pub mod domains;
+pub mod error;
+pub mod events;
+pub mod inboxes;
+pub mod keys;
+pub mod links;
+pub mod messages;
+pub mod organizations;
+pub mod pods;
+pub mod receive;
+pub mod send;
+mod settings;
+pub mod threads;
+pub mod webhooks;
+
+use std::sync::Arc;
+
+use podmail_blob::Blobs;
+use podmail_bus::{Bus, Topic};
+use podmail_dns::Resolver;
+use podmail_domain::{Clock, IdSource, Timestamp};
+use podmail_egress::Egress;
+use podmail_store::{News, OnCommit, Store};
+
+pub use caller::Caller;
+pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};
+pub use settings::{PodSubdomains, Settings};
+
+/// The product. Cloning shares everything.
+#[derive(Clone, Debug)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    blobs: Blobs,
+    bus: Bus,
+    resolver: Arc<dyn Resolver>,
+    egress: Egress,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    settings: Settings,
+}
+
+/// What the product is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Open store, made with [`on_commit`] of the same bus.
+    pub store: Store,
+    /// Large message bytes.
+    pub blobs: Blobs,
+    /// Wake-ups.
+    pub bus: Bus,
+    /// DNS.
+    pub resolver: Arc<dyn Resolver>,
+    /// Outgoing connections on behalf of tenants.
+    pub egress: Egress,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids and randomness.
+    pub ids: Arc<dyn IdSource>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+/// Passes the store's news on to the bus.
+pub fn on_commit(bus: Bus) -> OnCommit {
+    Arc::new(move |news: News| {
+        for (there_is, topic) in [
+            (news.events, Topic::Events),
+            (news.outbound, Topic::Outbound),
+            (news.webhooks, Topic::Webhooks),
+            (news.purges, Topic::Purges),
+            (news.domains, Topic::Domains),
+        ] {
+            if there_is {
+                bus.publish(topic);
+            }
+        }
+    })
+}
+
+impl App {
+    /// Puts the product together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, blobs, bus, resolver, egress, clock, ids, settings } = parts;
+        Self { inner: Arc::new(Inner { store, blobs, bus, resolver, egress, clock, ids, settings }) }
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Wake-ups, for workers.
+    pub fn bus(&self) -> &Bus {
+        &self.inner.bus
+    }
+
+    /// Outgoing connections, for workers.
+    pub fn egress(&self) -> &Egress {
+        &self.inner.egress
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Ids and randomness.
+    pub fn ids(&self) -> &dyn IdSource {
+        &*self.inner.ids
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> Result<()> {
+        Ok(self.store().ready().await?)
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+    pub(crate) fn resolver(&self) -> &dyn Resolver {
+        &*self.inner.resolver
+    }
+}

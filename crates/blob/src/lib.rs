@@ -1,0 +1,145 @@
+//! Message bytes outside of the database: a local folder or S3, through the `object_store` crate. An object is made
+//! durable before the row that refers to it commits; a referenced object is never missing.
+//!
+//! Bytes are zstd-compressed in both places, here and inline in the database, by [`compress`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+
+/// Compressed bytes up to this size lie inline beside their row; larger ones become objects.
+pub const INLINE_BYTES: usize = 64 * 1024;
+/// Low: arrival must not wait for a few percent of disk.
+const LEVEL: i32 = 1;
+
+/// Failures of the blob store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder or bucket refused or broke.
+    #[error("blob store: {0}")]
+    Store(#[from] object_store::Error),
+    /// The URL names no store that is known here.
+    #[error("blob URL: {0}")]
+    Url(String),
+    /// The data folder could not be made.
+    #[error("blob folder: {0}")]
+    Folder(#[source] std::io::Error),
+    /// Stored bytes could not be decompressed.
+    #[error("stored bytes are damaged: {0}")]
+    Damaged(#[source] std::io::Error),
+}
+
+/// Where large message bytes go.
+#[derive(Clone, Debug)]
+pub struct Blobs {
+    store: Arc<dyn ObjectStore>,
+    prefix: String,
+}
+
+impl Blobs {
+    /// Opens `file:///folder` or `s3://bucket/prefix` (endpoint and credentials from the usual AWS variables, given in
+    /// `variables`); without a URL, the folder `default_folder`.
+    pub fn open(
+        url: Option<&str>,
+        default_folder: &Path,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let Some(url) = url else { return Self::folder(default_folder) };
+        let parsed = url::Url::parse(url).map_err(|error| Error::Url(format!("`{url}`: {error}")))?;
+        match parsed.scheme() {
+            "file" => {
+                let path = parsed.to_file_path().map_err(|()| Error::Url(format!("`{url}` is no absolute path")))?;
+                Self::folder(&path)
+            }
+            "s3" => {
+                let bucket = parsed.host_str().ok_or_else(|| Error::Url(format!("`{url}` names no bucket")))?;
+                let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
+                for (name, value) in variables {
+                    if let Ok(key) = name.to_ascii_lowercase().parse() {
+                        builder = builder.with_config(key, value);
+                    }
+                }
+                Ok(Self { store: Arc::new(builder.build()?), prefix: parsed.path().trim_matches('/').to_owned() })
+            }
+            scheme => Err(Error::Url(format!("`{scheme}` is not known; use file:///… or s3://bucket/prefix"))),
+        }
+    }
+
+    /// A local folder; made when missing. Files and folders are synced before a put returns.
+    pub fn folder(path: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(path).map_err(Error::Folder)?;
+        let store = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), prefix: String::new() })
+    }
+
+    /// Stores an object; durable when this returns.
+    pub async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
+        self.store.put(&self.path(name), bytes.into()).await?;
+        Ok(())
+    }
+
+    /// Reads an object; `None` when there is none.
+    pub async fn get(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        match self.store.get(&self.path(name)).await {
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes an object; no error when there is none.
+    pub async fn delete(&self, name: &str) -> Result<(), Error> {
+        match self.store.delete(&self.path(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn path(&self, name: &str) -> ObjectPath {
+        if self.prefix.is_empty() { ObjectPath::from(name) } else { ObjectPath::from(format!("{}/{name}", self.prefix)) }
+    }
+}
+
+/// Compresses message bytes.
+pub fn compress(raw: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(raw, LEVEL).expect("compressing into memory cannot fail")
+}
+
+/// Decompresses bytes made by [`compress`]; refuses more than `max` bytes.
+pub fn decompress(bytes: &[u8], max: usize) -> Result<Vec<u8>, Error> {
+    zstd::bulk::decompress(bytes, max).map_err(Error::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_is_read_back_and_gone_after_deletion() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(None, folder.path(), std::iter::empty()).expect("a store");
+        blobs.put("a/b", Bytes::from_static(b"hello")).await.expect("stored");
+        assert_eq!(blobs.get("a/b").await.expect("read").as_deref(), Some(&b"hello"[..]));
+        blobs.delete("a/b").await.expect("deleted");
+        blobs.delete("a/b").await.expect("deleting again is no error");
+        assert_eq!(blobs.get("a/b").await.expect("read"), None);
+    }
+
+    #[test]
+    fn compressed_bytes_come_back_and_bombs_do_not() {
+        let raw = b"abc".repeat(10_000);
+        assert_eq!(decompress(&compress(&raw), raw.len()).expect("whole"), raw);
+        assert!(decompress(&compress(&raw), 100).is_err());
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_refused_with_the_known_ones() {
+        let error = Blobs::open(Some("ftp://x/y"), Path::new("."), std::iter::empty()).expect_err("refused");
+        assert!(error.to_string().contains("file:///"), "{error}");
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the tasks, which need a runtime.
+
+mod tasks;

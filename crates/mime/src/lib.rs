@@ -1,0 +1,33 @@
+//! Messages: parses what arrives, builds what leaves, and knows the rules in between (quoting, threading keys,
+//! reply extraction).
+//!
+//! Pure: no sockets, files, clocks or randomness; dates, ids and boundaries come from the caller. Everything that takes
+//! bytes of strangers is total: it never panics or fails, and its work is bounded by the constants next to the code.
+//! The walk through the MIME structure is our own, so that depth, parts and time have limits; the fields of a header and
+//! the character sets are decoded by `mail-parser`.
+
+mod address;
+mod compose;
+mod decode;
+pub mod extract;
+mod fingerprint;
+mod flowed;
+mod header;
+mod html;
+mod ids;
+mod names;
+mod parse;
+mod quote;
+mod sanitize;
+mod structure;
+mod subject;
+
+pub use address::{AddressError, Mailbox};
+pub use compose::{Outgoing, OutgoingPart, build};
+pub use fingerprint::fingerprint;
+pub use ids::{bracketed, thread_candidates, usable_message_id};
+pub use names::{clean_filename, header_name_reserved, header_name_valid, header_value_valid};
+pub use parse::{Disposition, Parsed, Part, parse, part_bytes, preview};
+pub use quote::{Quoted, forward_html, forward_text, reply_html, reply_text};
+pub use sanitize::sanitize_html;
+pub use subject::{clean_subject, forward_subject, reply_subject};

@@ -1,0 +1,4 @@
+//! Tests of the server's parts that need a runtime, files and sockets.
+
+mod admin_socket;
+mod workspace;

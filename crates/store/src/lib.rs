@@ -1,0 +1,105 @@
+//! All SQL of Podmail: both engines, migrations, and the [`Scope`] without which no tenant data can be read.
+//!
+//! Reads go through a pool, writes through the writer (see the module `writer`): nobody is answered before the commit
+//! that holds his change is durable. What several readers derive from a change (webhooks, for one) they read from the
+//! event log with a cursor of their own.
+
+mod db;
+mod deliveries;
+mod dialect;
+mod domains;
+mod error;
+mod events;
+mod inboxes;
+mod insert;
+mod installation;
+mod keys;
+mod messages;
+mod migrate;
+mod organizations;
+mod page;
+mod pods;
+mod scope;
+mod threads;
+mod webhook_deliveries;
+mod webhooks;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use podmail_domain::IdSource;
+
+pub use db::{Engine, Location};
+pub use error::{Error, Result};
+pub use insert::{NewDelivery, NewMessage, Stored};
+pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
+pub use page::{Cursor, Order, Page};
+pub use scope::{Credential, InboxRef, Route, Scope};
+pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
+pub use writer::{News, OnCommit};
+
+/// The open store. Cloning is cheap and shares everything.
+#[derive(Clone)]
+pub struct Store {
+    db: db::Db,
+    writer: writer::Writer,
+    ids: Arc<dyn IdSource>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("engine", &self.db.engine()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and returns the store with the task that writes: whoever
+    /// opens a store has to run that task until the last handle is gone. `on_commit` hears of news after each commit.
+    pub async fn open(
+        location: &Location,
+        ids: Arc<dyn IdSource>,
+        on_commit: OnCommit,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
+        let db = db::Db::open(location).await?;
+        migrate::run(&db).await?;
+        let (writer, task) = writer::Writer::new(db.clone(), ids.clone(), on_commit);
+        Ok((Self { db, writer, ids }, task))
+    }
+
+    /// Which engine this is.
+    pub const fn engine(&self) -> Engine {
+        self.db.engine()
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> Result<()> {
+        self.reader().await?.count("SELECT COUNT(*) FROM schema_minimum", Vec::new()).await?;
+        Ok(())
+    }
+
+    /// Closes the pools; what was not acknowledged is gone, what was is safe.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    async fn reader(&self) -> Result<db::Conn> {
+        self.db.reader().await
+    }
+
+    async fn write<A, T>(&self, args: A, body: writer::Body<A, T>) -> Result<T>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.writer.write(args, body).await
+    }
+
+    async fn write_later<A, T>(&self, args: A, body: writer::Body<A, T>) -> Result<T>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.writer.write_later(args, body).await
+    }
+}

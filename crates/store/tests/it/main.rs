@@ -1,0 +1,38 @@
+//! The contract of the store, run on both engines.
+
+use std::sync::Arc;
+
+use podmail_domain::{Clock as _, IdSource, Timestamp};
+use podmail_store::{Location, Store};
+use podmail_testkit::{Database, FakeClock, TestIds, databases};
+
+mod messages;
+
+/// An open store with its time and ids.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) clock: FakeClock,
+    _database: Database,
+    _writer: tokio::task::JoinSet<()>,
+}
+
+impl World {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// One world per engine.
+pub(crate) async fn worlds() -> Vec<World> {
+    let mut worlds = Vec::new();
+    for database in databases().await {
+        let ids: Arc<dyn IdSource> = Arc::new(TestIds::default());
+        let location = Location::parse(&database.url).expect("a known URL");
+        let (store, task) = Store::open(&location, ids.clone(), Arc::new(|_| {})).await.expect("an open store");
+        let mut writer = tokio::task::JoinSet::new();
+        writer.spawn(task);
+        worlds.push(World { store, ids, clock: FakeClock::default(), _database: database, _writer: writer });
+    }
+    worlds
+}
