@@ -1,1 +1,174 @@
-//! To be filled.
+//! Messages and attachments.
+
+use std::collections::BTreeMap;
+
+use podmail_domain::thread::Attachment as StoredAttachment;
+use podmail_domain::{AttachmentId, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp};
+use serde::Serialize;
+
+/// Metadata of an attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// Stable id.
+    pub attachment_id: AttachmentId,
+    /// Decoded bytes.
+    pub size: u64,
+    /// Decoded file name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Media type without parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// `inline` or `attachment`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_disposition: Option<String>,
+    /// Without brackets, so that it can be compared with `cid:` in the HTML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_id: Option<String>,
+}
+
+impl From<&StoredAttachment> for Attachment {
+    fn from(stored: &StoredAttachment) -> Self {
+        Self {
+            attachment_id: stored.attachment_id,
+            size: stored.size,
+            filename: stored.filename.clone(),
+            content_type: stored.content_type.clone(),
+            content_disposition: stored.content_disposition.clone(),
+            content_id: stored.content_id.clone(),
+        }
+    }
+}
+
+/// An attachment with a link to its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttachmentResponse {
+    /// Metadata.
+    #[serde(flatten)]
+    pub attachment: Attachment,
+    /// Works without a key until `expires_at`.
+    pub download_url: String,
+    /// When the link ends.
+    pub expires_at: Timestamp,
+}
+
+/// A message. A list item is the same without the members that only a full message has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// Extra: owner.
+    pub organization_id: OrganizationId,
+    /// Extra: owner.
+    pub pod_id: PodId,
+    /// Address of the inbox.
+    pub inbox_id: InboxId,
+    /// Conversation.
+    pub thread_id: ThreadId,
+    /// With brackets.
+    pub message_id: MessageId,
+    /// In order of attachment.
+    pub labels: Vec<String>,
+    /// Sent: time of acceptance; received: the Date header unless absurd.
+    pub timestamp: Timestamp,
+    /// `Name <addr>` or `addr`.
+    pub from: String,
+    /// Full message only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reply_to: Vec<String>,
+    /// Always there, possibly empty.
+    pub to: Vec<String>,
+    /// If any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cc: Vec<String>,
+    /// Of messages sent from this inbox.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bcc: Vec<String>,
+    /// If non-empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Start of the text body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
+    /// Full message only: from the text/plain parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Full message only: from the text/html parts, sanitised when received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    /// Full message only: what the author newly wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extracted_text: Option<String>,
+    /// Full message only: what the author newly wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extracted_html: Option<String>,
+    /// In MIME order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// What it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<MessageId>,
+    /// Oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+    /// Headers that no other member represents.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Raw bytes.
+    pub size: u64,
+    /// Last change.
+    pub updated_at: Timestamp,
+    /// Storage time.
+    pub created_at: Timestamp,
+}
+
+/// Answer of label changes on one message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MessageUpdate {
+    /// Which.
+    pub message_id: MessageId,
+    /// The complete set afterwards.
+    pub labels: Vec<String>,
+}
+
+/// Answer of batch-update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchUpdate {
+    /// Ids requested.
+    pub limit: usize,
+    /// Messages found.
+    pub count: usize,
+    /// In request order.
+    pub updates: Vec<MessageUpdate>,
+}
+
+/// Answer of batch-get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchGet {
+    /// Ids requested.
+    pub limit: usize,
+    /// Messages found.
+    pub count: usize,
+    /// In request order, without bodies.
+    pub messages: Vec<Message>,
+}
+
+/// Answer of every send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// Final: the header on the wire.
+    pub message_id: MessageId,
+    /// Its conversation.
+    pub thread_id: ThreadId,
+}
+
+/// Link to the raw message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RawMessage {
+    /// Which.
+    pub message_id: MessageId,
+    /// Bytes.
+    pub size: u64,
+    /// Works without a key until `expires_at`.
+    pub download_url: String,
+    /// When the link ends.
+    pub expires_at: Timestamp,
+}

@@ -18,16 +18,19 @@ mod settings;
 pub mod threads;
 pub mod webhooks;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use podmail_blob::Blobs;
 use podmail_bus::{Bus, Topic};
 use podmail_dns::Resolver;
-use podmail_domain::{Clock, IdSource, Timestamp};
+use podmail_domain::{Clock, IdSource, OrganizationId, Timestamp};
 use podmail_egress::Egress;
 use podmail_store::{News, OnCommit, Store};
 
 pub use caller::Caller;
+pub use podmail_store::{Cursor, LabelChange, MessageFilter, Order, Page, ThreadFilter, ThreadTime};
+
 pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};
 pub use settings::{PodSubdomains, Settings};
 
@@ -47,6 +50,12 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     settings: Settings,
+    /// Hexadecimal key of download links, read once from the installation's row.
+    link_key: OnceLock<String>,
+    /// Idempotency keys whose send is running on this node.
+    sending: Mutex<HashSet<(OrganizationId, String)>>,
+    /// Times of use of keys that are not written yet.
+    used_keys: auth::UsedKeys,
 }
 
 /// What the product is made of.
@@ -91,7 +100,23 @@ impl App {
     /// Puts the product together.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, blobs, bus, resolver, egress, clock, ids, settings } = parts;
-        Self { inner: Arc::new(Inner { store, blobs, bus, resolver, egress, clock, ids, settings }) }
+        let (link_key, sending) = (OnceLock::new(), Mutex::new(HashSet::new()));
+        let used_keys = auth::UsedKeys::default();
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                blobs,
+                bus,
+                resolver,
+                egress,
+                clock,
+                ids,
+                settings,
+                link_key,
+                sending,
+                used_keys,
+            }),
+        }
     }
 
     /// The settings.
@@ -117,6 +142,11 @@ impl App {
     /// Ids and randomness.
     pub fn ids(&self) -> &dyn IdSource {
         &*self.inner.ids
+    }
+
+    /// What opening the database did to its schema.
+    pub fn migrated(&self) -> podmail_store::Migrated {
+        self.store().migrated()
     }
 
     /// Whether the database answers.

@@ -1,1 +1,124 @@
-//! To be filled.
+//! Download links: bearer secrets that work without a key, bound to one object, signed (HMAC-SHA256) and expiring.
+//!
+//! A link names organization, inbox, message and what of it; the signature covers all of that and the expiry. The
+//! signing key is made once per installation and kept in its database, so that every node honours every link.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use podmail_domain::{
+    AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source,
+};
+use podmail_store::{Message, Scope};
+
+use crate::{App, Error, Result};
+
+/// What a link leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The message's bytes.
+    Raw,
+    /// An attachment's bytes.
+    Attachment(AttachmentId),
+}
+
+/// Bytes behind a link, ready to be served.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// Media type as stored.
+    pub content_type: String,
+    /// File name, already cleaned.
+    pub filename: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Setting of the installation that holds the signing key, in hexadecimal.
+const KEY: &str = "link_key";
+
+impl App {
+    /// Makes the key that signs links unless the installation has one.
+    async fn link_key(&self) -> Result<hmac::Key> {
+        let key = match self.inner.link_key.get() {
+            Some(key) => key.clone(),
+            None => {
+                let candidate = source::hex(&source::random::<32>(self.ids()));
+                let stored = self.store().installation_value_or_insert(KEY, &candidate).await?;
+                self.inner.link_key.get_or_init(|| stored).clone()
+            }
+        };
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))
+    }
+
+    pub(crate) async fn link(
+        &self,
+        scope: &Scope,
+        message: &Message,
+        target: Target,
+    ) -> Result<(String, Timestamp)> {
+        let expires = self.now().plus(Duration::from_secs(limits::DOWNLOAD_LINK_SECONDS));
+        let what = match target {
+            Target::Raw => "raw".to_owned(),
+            Target::Attachment(id) => id.to_string(),
+        };
+        let subject = format!(
+            "{}.{}.{}.{what}.{}",
+            scope.organization(),
+            message.inbox_key,
+            message.message_key,
+            expires.seconds()
+        );
+        let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
+        let token = URL_SAFE_NO_PAD.encode(&subject);
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        let url = format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/'));
+        Ok((url, Timestamp::from_seconds(expires.seconds())))
+    }
+
+    /// The bytes behind a link's token.
+    ///
+    /// # Errors
+    /// [`Error::ScopeForbidden`] when the signature is wrong or the link has expired, [`Error::NotFound`] when the
+    /// message is gone.
+    pub async fn download(&self, token: &str) -> Result<Download> {
+        let (subject, signature) = token.split_once('.').ok_or(Error::ScopeForbidden)?;
+        let subject = URL_SAFE_NO_PAD.decode(subject).map_err(|_| Error::ScopeForbidden)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Error::ScopeForbidden)?;
+        hmac::verify(&self.link_key().await?, &subject, &signature).map_err(|_| Error::ScopeForbidden)?;
+        let subject = String::from_utf8(subject).map_err(|_| Error::ScopeForbidden)?;
+        let parts: Vec<&str> = subject.split('.').collect();
+        let [organization, inbox, key, what, expires] = parts.as_slice() else { return Err(Error::ScopeForbidden) };
+        let expires = expires.parse().map(Timestamp::from_seconds).map_err(|_| Error::ScopeForbidden)?;
+        if self.now() >= expires {
+            return Err(Error::ScopeForbidden);
+        }
+        let gone = || Error::NotFound("Message");
+        let organization = OrganizationId::parse(organization).ok_or_else(gone)?;
+        let inbox = InboxKey::parse(inbox).ok_or_else(gone)?;
+        let key = MessageKey::parse(key).ok_or_else(gone)?;
+        let scope = self.store().inbox_scope_by_key(organization, inbox).await?.ok_or_else(gone)?;
+        let message = self.store().message_by_key(&scope, key).await?.ok_or_else(gone)?;
+        let raw = self.raw_bytes(&scope, &message).await?;
+        if *what == "raw" {
+            return Ok(Download {
+                content_type: "message/rfc822".to_owned(),
+                filename: "message.eml".to_owned(),
+                bytes: raw,
+            });
+        }
+        let stored = AttachmentId::parse(what)
+            .and_then(|id| message.attachments.iter().find(|stored| stored.attachment_id == id))
+            .ok_or(Error::NotFound("Attachment"))?;
+        let part = stored.part;
+        let bytes = crate::messages::heavy(move || podmail_mime::part_bytes(&raw, part))
+            .await?
+            .ok_or(Error::NotFound("Attachment"))?;
+        Ok(Download {
+            content_type: stored.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned()),
+            filename: stored.filename.clone().unwrap_or_else(|| "attachment".to_owned()),
+            bytes,
+        })
+    }
+}

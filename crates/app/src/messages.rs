@@ -1,1 +1,321 @@
-//! To be filled.
+//! Reading and changing messages. What a message says beyond its list item (bodies, headers, extracted text) is
+//! derived from the raw bytes when it is asked for: the raw message is the truth.
+
+use std::collections::BTreeMap;
+
+use podmail_api_types::messages as wire;
+use podmail_domain::label::Restricted;
+use podmail_domain::thread::Direction;
+use podmail_domain::{AttachmentId, MessageId};
+use podmail_store::{
+    Cursor, LabelChange, Message, MessageFilter, Order, Page, Relabelled, Scope, StoredBytes,
+};
+
+use crate::links::Target;
+use crate::{App, Caller, Error, Issue, Result};
+
+/// Bodies above this are rendered off the reactor: parsing and sanitising them takes milliseconds.
+const RENDER_INLINE_BYTES: u64 = 16 * 1024;
+
+impl App {
+    /// A page of list items of the caller's inbox.
+    pub async fn list_messages(
+        &self,
+        caller: &Caller,
+        filter: &MessageFilter,
+        substrings: &Substrings,
+        order: Order,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<wire::Message>> {
+        let filter = &MessageFilter { visible: filter.visible.and(caller.readable()), ..filter.clone() };
+        let page = scan(
+            limit,
+            after.cloned(),
+            |after, limit| async move {
+                Ok(self.store().list_messages(&caller.scope, filter, order, after.as_ref(), limit).await?)
+            },
+            |message: &Message| {
+                let senders = std::slice::from_ref(&message.sender);
+                substrings.fit(senders, &[&message.to, &message.cc, &message.bcc], message.subject.as_deref())
+            },
+            |message| Cursor::new(message.timestamp, message.message_key),
+            substrings.is_empty(),
+        )
+        .await?;
+        Ok(page.map(|message| item(&message)))
+    }
+
+    /// A message that the caller may see, restricted or not.
+    pub async fn message(&self, caller: &Caller, id: &MessageId) -> Result<Message> {
+        self.store()
+            .message(&caller.scope, id, caller.readable())
+            .await?
+            .ok_or(Error::NotFound("Message"))
+    }
+
+    /// The full message with its bodies.
+    pub async fn full_message(&self, caller: &Caller, id: &MessageId) -> Result<wire::Message> {
+        let message = self.message(caller, id).await?;
+        self.render_message(&caller.scope, &message).await
+    }
+
+    /// Messages by id in request order, without bodies; unknown and invisible ones are left out.
+    pub async fn batch_get(&self, caller: &Caller, ids: &[MessageId]) -> Result<wire::BatchGet> {
+        let mut found = self.store().messages_by_id(&caller.scope, ids, caller.readable()).await?;
+        found.sort_by_key(|message| ids.iter().position(|id| *id == message.message_id));
+        let mut messages = Vec::with_capacity(found.len());
+        for message in &found {
+            let mut full = self.render_message(&caller.scope, message).await?;
+            (full.text, full.html, full.extracted_text, full.extracted_html) = (None, None, None, None);
+            messages.push(full);
+        }
+        Ok(wire::BatchGet { limit: ids.len(), count: messages.len(), messages })
+    }
+
+    /// Changes labels of messages, all or nothing; answers in request order.
+    pub async fn relabel_messages(
+        &self,
+        caller: &Caller,
+        ids: &[MessageId],
+        change: LabelChange,
+    ) -> Result<Vec<wire::MessageUpdate>> {
+        let outcome = self
+            .store()
+            .relabel_messages(&caller.scope, ids.to_vec(), change, caller.readable(), self.now())
+            .await?;
+        match outcome {
+            Relabelled::Done(updates) => Ok(updates
+                .into_iter()
+                .map(|(message_id, labels)| wire::MessageUpdate { message_id, labels })
+                .collect()),
+            Relabelled::TooMany => Err(too_many_labels()),
+        }
+    }
+
+    /// Deletes a message for good.
+    pub async fn delete_message(&self, caller: &Caller, id: &MessageId) -> Result<()> {
+        let objects = self
+            .store()
+            .delete_message(&caller.scope, id, caller.readable())
+            .await?
+            .ok_or(Error::NotFound("Message"))?;
+        self.discard(objects).await;
+        Ok(())
+    }
+
+    /// A link to the raw message.
+    pub async fn raw_message(&self, caller: &Caller, id: &MessageId) -> Result<wire::RawMessage> {
+        let message = self.message(caller, id).await?;
+        let (download_url, expires_at) = self.link(&caller.scope, &message, Target::Raw).await?;
+        Ok(wire::RawMessage { message_id: message.message_id, size: message.size, download_url, expires_at })
+    }
+
+    /// A link to an attachment of a message.
+    pub async fn message_attachment(
+        &self,
+        caller: &Caller,
+        id: &MessageId,
+        attachment: AttachmentId,
+    ) -> Result<wire::AttachmentResponse> {
+        let message = self.message(caller, id).await?;
+        self.attachment_link(&caller.scope, &message, attachment).await
+    }
+
+    pub(crate) async fn attachment_link(
+        &self,
+        scope: &Scope,
+        message: &Message,
+        attachment: AttachmentId,
+    ) -> Result<wire::AttachmentResponse> {
+        let stored = message
+            .attachments
+            .iter()
+            .find(|stored| stored.attachment_id == attachment)
+            .ok_or(Error::NotFound("Attachment"))?;
+        let (download_url, expires_at) = self.link(scope, message, Target::Attachment(attachment)).await?;
+        Ok(wire::AttachmentResponse { attachment: stored.into(), download_url, expires_at })
+    }
+
+    /// The raw bytes of a message, as received or as sent.
+    pub(crate) async fn raw_bytes(&self, scope: &Scope, message: &Message) -> Result<Vec<u8>> {
+        let stored = self.store().message_bytes(scope, message).await?.ok_or(Error::NotFound("Message"))?;
+        self.unpack(stored, message.size).await
+    }
+
+    /// Decompresses stored bytes of a message of `size` bytes.
+    pub(crate) async fn unpack(&self, stored: StoredBytes, size: u64) -> Result<Vec<u8>> {
+        let max = usize::try_from(size).unwrap_or(usize::MAX);
+        match stored {
+            StoredBytes::Inline(bytes) => Ok(podmail_blob::decompress(&bytes, max)?),
+            StoredBytes::Object(name) => {
+                let bytes = self.blobs().get(&name).await?.ok_or(Error::NotFound("Message"))?;
+                heavy(move || podmail_blob::decompress(&bytes, max)).await?.map_err(Error::from)
+            }
+        }
+    }
+
+    /// Removes objects that nothing refers to any more. What cannot be removed now only wastes disk.
+    pub(crate) async fn discard(&self, objects: Vec<String>) {
+        for name in objects {
+            if let Err(error) = self.blobs().delete(&name).await {
+                tracing::warn!(error = %error, "an unreferenced object could not be removed");
+            }
+        }
+    }
+
+    /// The full message: list item plus everything derived from the raw bytes.
+    pub async fn render_message(&self, scope: &Scope, message: &Message) -> Result<wire::Message> {
+        let raw = self.raw_bytes(scope, message).await?;
+        let message = message.clone();
+        if message.size <= RENDER_INLINE_BYTES {
+            return Ok(full(&message, &raw));
+        }
+        heavy(move || full(&message, &raw)).await
+    }
+}
+
+/// Case-insensitive substrings, already in lower case; every one of them has to match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Substrings {
+    /// Of a sender.
+    pub senders: Vec<String>,
+    /// Of a recipient.
+    pub recipients: Vec<String>,
+    /// Of the subject.
+    pub subjects: Vec<String>,
+}
+
+impl Substrings {
+    /// Whether nothing is asked.
+    pub const fn is_empty(&self) -> bool {
+        self.senders.is_empty() && self.recipients.is_empty() && self.subjects.is_empty()
+    }
+
+    pub(crate) fn fit(&self, senders: &[String], recipients: &[&[String]], subject: Option<&str>) -> bool {
+        let holds = |text: &String, wanted: &str| text.to_lowercase().contains(wanted);
+        self.senders.iter().all(|wanted| senders.iter().any(|text| holds(text, wanted)))
+            && self.recipients.iter().all(|wanted| recipients.iter().copied().flatten().any(|text| holds(text, wanted)))
+            && self.subjects.iter().all(|wanted| subject.unwrap_or_default().to_lowercase().contains(wanted))
+    }
+}
+
+/// Rows looked at for one page of a substring filter; a page may then be short, even empty, and still continue.
+const SCAN_ROWS: usize = 5_000;
+/// Rows read at once while scanning.
+const SCAN_CHUNK: usize = 500;
+
+/// A page of those rows that fit. Without a filter it is simply one page of the list.
+pub(crate) async fn scan<T, F, Fut>(
+    limit: usize,
+    mut after: Option<Cursor>,
+    read: F,
+    fits: impl Fn(&T) -> bool,
+    cursor: impl Fn(&T) -> Cursor,
+    unfiltered: bool,
+) -> Result<Page<T>>
+where
+    F: Fn(Option<Cursor>, usize) -> Fut,
+    Fut: Future<Output = Result<Page<T>>>,
+{
+    if unfiltered {
+        return read(after, limit).await;
+    }
+    let mut found = Vec::new();
+    for _ in 0..SCAN_ROWS / SCAN_CHUNK {
+        let page = read(after, SCAN_CHUNK).await?;
+        let more = page.next;
+        let count = page.items.len();
+        for (n, row) in page.items.into_iter().enumerate() {
+            let fitting = fits(&row);
+            if fitting && found.len() == limit.saturating_sub(1) && (n + 1 < count || more.is_some()) {
+                let next = Some(cursor(&row));
+                found.push(row);
+                return Ok(Page { items: found, next });
+            }
+            if fitting {
+                found.push(row);
+            }
+        }
+        if more.is_none() {
+            return Ok(Page { items: found, next: None });
+        }
+        after = more;
+    }
+    Ok(Page { items: found, next: after })
+}
+
+/// Runs work that would keep the reactor busy.
+pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+}
+
+pub(crate) fn too_many_labels() -> Error {
+    Error::invalid(Issue::too_big(
+        ["add_labels".into()],
+        "array",
+        podmail_domain::limits::LABELS_PER_MESSAGE,
+    ))
+}
+
+/// What a list shows of a message.
+pub(crate) fn item(message: &Message) -> wire::Message {
+    wire::Message {
+        organization_id: message.organization_id,
+        pod_id: message.pod_id,
+        inbox_id: message.inbox_id.clone(),
+        thread_id: message.thread_id,
+        message_id: message.message_id.clone(),
+        labels: message.labels.clone(),
+        timestamp: message.timestamp,
+        from: message.sender.clone(),
+        reply_to: Vec::new(),
+        to: message.to.clone(),
+        cc: message.cc.clone(),
+        bcc: message.bcc.clone(),
+        subject: message.subject.clone(),
+        preview: message.preview.clone(),
+        text: None,
+        html: None,
+        extracted_text: None,
+        extracted_html: None,
+        attachments: message.attachments.iter().map(Into::into).collect(),
+        in_reply_to: message.in_reply_to.clone(),
+        references: message.references.clone(),
+        headers: BTreeMap::new(),
+        size: message.size,
+        updated_at: message.updated_at,
+        created_at: message.created_at,
+    }
+}
+
+/// The list item plus what the raw bytes say.
+fn full(message: &Message, raw: &[u8]) -> wire::Message {
+    let parsed = podmail_mime::parse(raw);
+    let mut headers: BTreeMap<String, String> = parsed.headers.into_iter().collect();
+    // The sender's own id, where ours had to replace it.
+    if let Some(original) = parsed.message_id.filter(|original| original != message.message_id.as_str()) {
+        headers.insert("Message-ID".to_owned(), original);
+    }
+    let html = parsed.html.map(|html| match message.direction {
+        Direction::Received => podmail_mime::sanitize_html(&html),
+        Direction::Sent => html,
+    });
+    wire::Message {
+        reply_to: parsed.reply_to.iter().map(ToString::to_string).collect(),
+        extracted_text: parsed.text.as_deref().and_then(podmail_mime::extract::extract_text),
+        extracted_html: html.as_deref().and_then(podmail_mime::extract::extract_html),
+        text: parsed.text,
+        html,
+        headers,
+        ..item(message)
+    }
+}
+
+/// Which restricted labels a list shows, given what the request included.
+pub fn included(spam: bool, blocked: bool, unauthenticated: bool, trash: bool) -> Restricted {
+    [(spam, "spam"), (blocked, "blocked"), (unauthenticated, "unauthenticated"), (trash, "trash")]
+        .into_iter()
+        .filter(|(include, _)| *include)
+        .fold(Restricted::NONE, |seen, (_, label)| seen.with(label))
+}

@@ -82,6 +82,11 @@ pub struct OutgoingPart {
     pub bytes: Vec<u8>,
 }
 
+/// A date and time in UTC as RFC 5322 §3.3 writes it, without a line end. `unix`: seconds since the epoch.
+pub fn format_date(unix: i64) -> String {
+    Date::new(unix).to_rfc822()
+}
+
 /// The bytes of the message as they are handed to the transport. No Bcc; the same input gives the same bytes.
 #[must_use]
 pub fn build(m: &Outgoing) -> Vec<u8> {

@@ -23,7 +23,7 @@ mod structure;
 mod subject;
 
 pub use address::{AddressError, Mailbox};
-pub use compose::{Outgoing, OutgoingPart, build};
+pub use compose::{Outgoing, OutgoingPart, build, format_date};
 pub use fingerprint::fingerprint;
 pub use ids::{bracketed, thread_candidates, usable_message_id};
 pub use names::{clean_filename, header_name_reserved, header_name_valid, header_value_valid};

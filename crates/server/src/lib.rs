@@ -4,10 +4,13 @@
 //! are made of. Nothing below this crate reads configuration, files of configuration or the environment.
 
 pub mod admin;
+mod banner;
 pub mod config;
+mod installation;
 pub mod listening;
 pub mod lock;
 pub mod logging;
+mod metrics;
 mod run;
 pub mod system;
 pub mod tls;

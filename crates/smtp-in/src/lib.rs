@@ -12,6 +12,7 @@
 //! Deliberately absent: `AUTH` (submission is a different service), `Received` headers and the count of
 //! them, and any look into messages.
 
+mod app_sink;
 mod config;
 mod connection;
 mod counters;

@@ -107,7 +107,10 @@ impl Db {
                 let options = PgConnectOptions::from_str(url)?
                     .application_name("podmail")
                     .statement_cache_capacity(256)
-                    .options([("synchronous_commit", "on"), ("idle_in_transaction_session_timeout", "60000")]);
+                    .options([
+                        ("synchronous_commit", "on"),
+                        ("idle_in_transaction_session_timeout", "60000"),
+                    ]);
                 let pool = PgPoolOptions::new()
                     .max_connections(POSTGRES_CONNECTIONS)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -260,7 +263,10 @@ macro_rules! args {
 pub(crate) use args;
 
 /// A row struct that reads from both engines; `#[derive(sqlx::FromRow)]` makes one.
-pub(crate) trait Record: Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> {}
+pub(crate) trait Record:
+    Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>
+{
+}
 impl<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>> Record for T {}
 
 /// A connection to either engine.
@@ -311,7 +317,9 @@ impl Conn {
                 sqlx::query_as_with(AssertSqlSafe(sql), sqlite_arguments(values)?).fetch_all(&mut **c).await?
             }
             Self::Postgres(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?).fetch_all(&mut **c).await?
+                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
+                    .fetch_all(&mut **c)
+                    .await?
             }
         })
     }
@@ -320,10 +328,14 @@ impl Conn {
     pub(crate) async fn one<T: Record>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>> {
         Ok(match self {
             Self::Sqlite(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), sqlite_arguments(values)?).fetch_optional(&mut **c).await?
+                sqlx::query_as_with(AssertSqlSafe(sql), sqlite_arguments(values)?)
+                    .fetch_optional(&mut **c)
+                    .await?
             }
             Self::Postgres(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?).fetch_optional(&mut **c).await?
+                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
+                    .fetch_optional(&mut **c)
+                    .await?
             }
         })
     }
@@ -379,7 +391,8 @@ pub(crate) fn push_tuples(text: &mut String, rows: usize, columns: usize, first:
         text.push_str(if row == 0 { "(" } else { ",(" });
         for column in 0..columns {
             let n = first + row * columns + column + 1;
-            write!(text, "{}${n}", if column == 0 { "" } else { "," }).expect("writing to a string cannot fail");
+            write!(text, "{}${n}", if column == 0 { "" } else { "," })
+                .expect("writing to a string cannot fail");
         }
         text.push(')');
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::{Aggregate, Attachment, Direction};
 use podmail_domain::{
-    DeliveryId, EventId, EventType, InboxKey, MessageId, MessageKey, OrganizationId, ThreadId, Timestamp, limits,
+    DeliveryId, EventId, EventType, InboxKey, MessageId, MessageKey, OrganizationId, ThreadId, Timestamp,
+    limits,
 };
 
 use crate::db::{Value, args};
@@ -129,6 +130,43 @@ impl Store {
     }
 }
 
+/// How much of its daily sending quota an organization has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendUsage {
+    /// Recipients since the window began.
+    pub sent: u64,
+    /// Recipients per day.
+    pub limit: u64,
+    /// The oldest of them: when it leaves the window, a place is free.
+    pub oldest: Option<Timestamp>,
+}
+
+impl Store {
+    /// Usage since `since`; `None` when the organization has no quota.
+    pub async fn send_usage(&self, scope: &Scope, since: Timestamp) -> Result<Option<SendUsage>> {
+        let mut conn = self.reader().await?;
+        let limit: Option<(Option<i64>,)> = conn
+            .one(
+                "SELECT send_per_day FROM organizations WHERE organization_id = $1",
+                args![scope.organization()],
+            )
+            .await?;
+        let Some((Some(limit),)) = limit else { return Ok(None) };
+        let row: Option<(i64, Option<i64>)> = conn
+            .one(
+                "SELECT COUNT(*), MIN(created_at) FROM deliveries WHERE organization_id = $1 AND created_at > $2",
+                args![scope.organization(), since],
+            )
+            .await?;
+        let (sent, oldest) = row.unwrap_or((0, None));
+        Ok(Some(SendUsage {
+            sent: crate::messages::unsigned(sent),
+            limit: crate::messages::unsigned(limit),
+            oldest: oldest.map(Timestamp::from_micros),
+        }))
+    }
+}
+
 async fn replay(
     conn: &mut crate::db::Conn,
     organization: OrganizationId,
@@ -209,7 +247,8 @@ struct Rows {
 pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stored>> {
     let mut inboxes = lock(tx, batch).await?;
     let mut names = names(tx, batch).await?;
-    let (mut rows, mut results, mut accepted) = (Rows::default(), Vec::with_capacity(batch.len()), Vec::new());
+    let (mut rows, mut results, mut accepted) =
+        (Rows::default(), Vec::with_capacity(batch.len()), Vec::new());
     for new in batch {
         let inbox_key = new.scope.inbox_key()?;
         let outcome = match inboxes.get_mut(&inbox_key) {
@@ -272,7 +311,9 @@ async fn names(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Names> {
     for new in batch {
         let inbox = new.scope.inbox_key()?;
         let all = [new.message_id.as_str()].into_iter();
-        let all = all.chain(new.aliases.iter().map(String::as_str)).chain(new.candidates.iter().map(String::as_str));
+        let all = all
+            .chain(new.aliases.iter().map(String::as_str))
+            .chain(new.candidates.iter().map(String::as_str));
         wanted.extend(all.map(|name| (new.scope.organization(), inbox, name.to_owned())));
     }
     let wanted: Vec<Vec<Value>> =

@@ -31,12 +31,33 @@ use std::sync::Arc;
 use podmail_domain::IdSource;
 
 pub use db::{Engine, Location};
+pub use deliveries::{
+    ClaimedRecipient, DeliveryClaim, DeliveryContent, DeliveryOutcome, DeliveryReport, Finished, LeaseRequest,
+};
+pub use domains::{
+    Domain, DomainAdmission, DomainChange, DomainCreated, DomainFlags, DomainStatus, NewDomain, NextCheck,
+    SendingDomain,
+};
 pub use error::{Error, Result};
-pub use insert::{NewDelivery, NewMessage, Stored};
+pub use events::{Event, Log, Position};
+pub use inboxes::{
+    GoverningDomain, Inbox, InboxChange, InboxChanged, InboxCreated, InboxPlace, Metadata, MetadataChange,
+    NewInbox, PurgeStep, SubdomainUse,
+};
+pub use insert::{NewDelivery, NewMessage, SendUsage, Stored};
+pub use keys::{ApiKey, ApiKeyChange, KeyLevel, KeySecret, KeyWritten, NewApiKey};
+pub use migrate::Migrated;
 pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
+pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization, OrganizationChange};
 pub use page::{Cursor, Order, Page};
+pub use pods::{Pod, PodDeleted};
 pub use scope::{Credential, InboxRef, Route, Scope};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
+pub use webhook_deliveries::{
+    DueWebhookDelivery, LeasedWebhookDelivery, NewEventPayload, NewWebhookDelivery, WebhookDeliveryKey,
+    WebhookFanout, WebhookOutcome, WebhookResult, WebhookTarget,
+};
+pub use webhooks::{HeadersChanged, NewWebhook, Webhook, WebhookChange, WebhookChanged, WebhookCreated};
 pub use writer::{News, OnCommit};
 
 /// The open store. Cloning is cheap and shares everything.
@@ -44,7 +65,7 @@ pub use writer::{News, OnCommit};
 pub struct Store {
     db: db::Db,
     writer: writer::Writer,
-    ids: Arc<dyn IdSource>,
+    migrated: Migrated,
 }
 
 impl fmt::Debug for Store {
@@ -62,14 +83,19 @@ impl Store {
         on_commit: OnCommit,
     ) -> Result<(Self, impl Future<Output = ()> + Send + 'static)> {
         let db = db::Db::open(location).await?;
-        migrate::run(&db).await?;
-        let (writer, task) = writer::Writer::new(db.clone(), ids.clone(), on_commit);
-        Ok((Self { db, writer, ids }, task))
+        let migrated = migrate::run(&db).await?;
+        let (writer, task) = writer::Writer::new(db.clone(), ids, on_commit);
+        Ok((Self { db, writer, migrated }, task))
     }
 
     /// Which engine this is.
     pub const fn engine(&self) -> Engine {
         self.db.engine()
+    }
+
+    /// What opening did to the schema.
+    pub const fn migrated(&self) -> Migrated {
+        self.migrated
     }
 
     /// Whether the database answers.

@@ -2,9 +2,7 @@
 
 use podmail_domain::label::{self, Restricted};
 use podmail_domain::thread::{Attachment, Direction, Piece};
-use podmail_domain::{
-    InboxId, InboxKey, MessageId, MessageKey, OrganizationId, PodId, ThreadId, Timestamp,
-};
+use podmail_domain::{InboxId, InboxKey, MessageId, MessageKey, OrganizationId, PodId, ThreadId, Timestamp};
 
 use crate::db::{Conn, Query, args, push_tuples};
 use crate::page::{Cursor, Order, Page};
@@ -66,6 +64,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The inbox it lies in: whoever holds a message has been shown it.
+    pub fn scope(&self) -> Scope {
+        let inbox = crate::scope::InboxRef { key: self.inbox_key, id: self.inbox_id.clone() };
+        Scope::new(self.organization_id, Some(self.pod_id), Some(inbox))
+    }
+
     pub(crate) fn piece(&self) -> Piece<'_> {
         Piece {
             key: self.message_key,
@@ -236,13 +240,23 @@ async fn by_ids(
 
 impl Store {
     /// A message of the scope's inbox. `visible` is what the caller may see.
-    pub async fn message(&self, scope: &Scope, message: &MessageId, visible: Restricted) -> Result<Option<Message>> {
+    pub async fn message(
+        &self,
+        scope: &Scope,
+        message: &MessageId,
+        visible: Restricted,
+    ) -> Result<Option<Message>> {
         let mut conn = self.reader().await?;
         Ok(by_ids(&mut conn, scope, std::slice::from_ref(message), visible).await?.into_iter().next())
     }
 
     /// Messages by id; unknown and hidden ones are left out.
-    pub async fn messages_by_id(&self, scope: &Scope, ids: &[MessageId], visible: Restricted) -> Result<Vec<Message>> {
+    pub async fn messages_by_id(
+        &self,
+        scope: &Scope,
+        ids: &[MessageId],
+        visible: Restricted,
+    ) -> Result<Vec<Message>> {
         let mut conn = self.reader().await?;
         by_ids(&mut conn, scope, ids, visible).await
     }

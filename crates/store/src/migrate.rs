@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::db::{Conn, Db};
 use crate::{Error, Result};
@@ -39,8 +39,19 @@ fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
     Migrator { migrations: Cow::Owned(migrations), ignore_missing: true, ..Migrator::DEFAULT }
 }
 
+/// What opening a database did to its schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Migrations that were run.
+    pub applied: u64,
+    /// The newest migration that the schema has.
+    pub version: i64,
+}
+
 /// Brings the schema up to date; refuses a schema that no longer carries this program.
-pub(crate) async fn run(db: &Db) -> Result<()> {
+pub(crate) async fn run(db: &Db) -> Result<Migrated> {
+    // Fails on an empty database, which has nothing applied.
+    let before = applied(&mut db.writer().await?).await.unwrap_or(0);
     match db {
         Db::Sqlite { writer, .. } => migrator(|step| step.sqlite).run(writer).await?,
         Db::Postgres(pool) => migrator(|step| step.postgres).run(pool).await?,
@@ -53,5 +64,11 @@ pub(crate) async fn run(db: &Db) -> Result<()> {
             "the database needs a newer program: its schema asks for version {minimum}, this one knows {newest}"
         )));
     }
-    Ok(())
+    let after = applied(&mut conn).await?;
+    let version = conn.count("SELECT MAX(version) FROM _sqlx_migrations", Vec::new()).await?;
+    Ok(Migrated { applied: u64::try_from(after - before).unwrap_or(0), version })
+}
+
+async fn applied(conn: &mut Conn) -> Result<i64> {
+    conn.count("SELECT COUNT(*) FROM _sqlx_migrations", Vec::new()).await
 }

@@ -1,9 +1,7 @@
 //! What a caller may see. A [`Scope`] can only be made here, by looking something up: a key, a recipient's address, a
 //! leased job, an operator's organization. Every query on tenant data takes one.
 
-use podmail_domain::{
-    ApiKeyId, InboxId, InboxKey, OrganizationId, Permissions, PodId, Timestamp,
-};
+use podmail_domain::{ApiKeyId, InboxId, InboxKey, OrganizationId, Permissions, PodId, Timestamp};
 
 use crate::db::{Query, Value, args};
 use crate::{Error, Result, Store};
@@ -26,7 +24,11 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(crate) const fn new(organization: OrganizationId, pod: Option<PodId>, inbox: Option<InboxRef>) -> Self {
+    pub(crate) const fn new(
+        organization: OrganizationId,
+        pod: Option<PodId>,
+        inbox: Option<InboxRef>,
+    ) -> Self {
         Self { organization, pod, inbox }
     }
     /// The organization, always.
@@ -239,6 +241,27 @@ impl Store {
         Ok(scope
             .covers(Some(pod), Some(key))
             .then(|| Scope::new(scope.organization, Some(pod), Some(InboxRef { key, id: inbox.clone() }))))
+    }
+
+    /// An inbox by its incarnation: for links and jobs that name one.
+    pub async fn inbox_scope_by_key(
+        &self,
+        organization: OrganizationId,
+        inbox: InboxKey,
+    ) -> Result<Option<Scope>> {
+        let row: Option<(String, String)> = self
+            .reader()
+            .await?
+            .one(
+                "SELECT pod_id, inbox_id FROM inboxes WHERE organization_id = $1 AND inbox_key = $2",
+                args![organization, inbox],
+            )
+            .await?;
+        row.map(|(pod, address)| {
+            let inbox = InboxRef { key: inbox, id: id(&address, InboxId::parse)? };
+            Ok(Scope::new(organization, Some(id(&pod, PodId::parse)?), Some(inbox)))
+        })
+        .transpose()
     }
 
     /// Where mail to these addresses (lower case) goes; addresses without a receiving inbox are left out. The order is

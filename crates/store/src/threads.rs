@@ -9,8 +9,8 @@ use podmail_domain::{InboxId, InboxKey, MessageId, MessageKey, OrganizationId, P
 
 use crate::db::{Conn, Query, Value, args};
 use crate::messages::{
-    COLUMNS, LabelChange, Message, MessageRow, Relabelled, bits, json, json_unless_empty, list, lock_inbox, messages,
-    relabel, unsigned,
+    COLUMNS, LabelChange, Message, MessageRow, Relabelled, bits, json, json_unless_empty, list, lock_inbox,
+    messages, relabel, unsigned,
 };
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
@@ -152,7 +152,11 @@ fn thread(row: ThreadRow) -> Result<(Restricted, Thread)> {
 }
 
 /// All messages of a thread, oldest first.
-async fn thread_messages(conn: &mut Conn, organization: OrganizationId, thread: ThreadId) -> Result<Vec<Message>> {
+async fn thread_messages(
+    conn: &mut Conn,
+    organization: OrganizationId,
+    thread: ThreadId,
+) -> Result<Vec<Message>> {
     let text = format!(
         "SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND m.thread_id = $2 \
          ORDER BY m.timestamp, m.message_key"
@@ -178,7 +182,8 @@ async fn stored(
     let mut query = Query::new(&text, args![organization]);
     let count = thread_ids.len().next_power_of_two();
     let marks = vec!["?"; count].join(",");
-    let padded = thread_ids.iter().copied().chain(std::iter::repeat(*thread_ids.first().unwrap_or(&thread_ids[0])));
+    let padded =
+        thread_ids.iter().copied().chain(std::iter::repeat(*thread_ids.first().unwrap_or(&thread_ids[0])));
     query.and(&format!("t.thread_id IN ({marks})"), padded.take(count).map(Value::from).collect());
     for row in query.all::<ThreadRow>(conn).await? {
         let (restricted, thread) = thread(row)?;
@@ -207,7 +212,8 @@ async fn seen(
 /// Recomputes the stored rows of a thread from its messages; removes them with its last message.
 pub(crate) async fn refresh(tx: &mut Tx, organization: OrganizationId, thread: ThreadId) -> Result<()> {
     let all = thread_messages(tx, organization, thread).await?;
-    tx.run("DELETE FROM threads WHERE organization_id = $1 AND thread_id = $2", args![organization, thread]).await?;
+    tx.run("DELETE FROM threads WHERE organization_id = $1 AND thread_id = $2", args![organization, thread])
+        .await?;
     let mut groups: BTreeMap<Restricted, Vec<&Message>> = BTreeMap::new();
     for message in &all {
         groups.entry(message.restricted).or_default().push(message);
@@ -276,7 +282,12 @@ pub(crate) async fn stored_aggregates(
 
 impl Store {
     /// A thread of the scope as a reader of `visible` sees it.
-    pub async fn thread(&self, scope: &Scope, thread: ThreadId, visible: Restricted) -> Result<Option<Thread>> {
+    pub async fn thread(
+        &self,
+        scope: &Scope,
+        thread: ThreadId,
+        visible: Restricted,
+    ) -> Result<Option<Thread>> {
         let mut conn = self.reader().await?;
         thread_in_scope(&mut conn, scope, thread, visible).await
     }
@@ -337,7 +348,9 @@ impl Store {
         for row in rows {
             found.push(thread(row)?.1);
         }
-        let mut page = Page::cut(found, limit, |thread| Cursor::new(filter.time.of(&thread.aggregate), thread.thread_id));
+        let mut page = Page::cut(found, limit, |thread| {
+            Cursor::new(filter.time.of(&thread.aggregate), thread.thread_id)
+        });
         if masks.len() > 1 {
             let ids: Vec<ThreadId> = page.items.iter().map(|thread| thread.thread_id).collect();
             let all = stored(&mut conn, scope.organization(), &ids).await?;
@@ -404,26 +417,29 @@ impl Store {
         visible: Restricted,
         now: Timestamp,
     ) -> Result<ThreadRelabelled> {
-        self.write((scope.clone(), thread, change, visible, now), |tx, (scope, thread, change, visible, now)| {
-            Box::pin(async move {
-                let Some(found) = locked(tx, scope, *thread, *visible).await? else {
-                    return Ok(ThreadRelabelled::NotFound);
-                };
-                if found.len() >= podmail_domain::limits::THREAD_UPDATE_MESSAGES {
-                    return Ok(ThreadRelabelled::TooLarge);
-                }
-                if relabel(tx, found, change, *now).await? == Relabelled::TooMany {
-                    return Ok(ThreadRelabelled::TooManyLabels);
-                }
-                // Over the messages just changed: also what the caller hid from itself by this very change.
-                let all = thread_messages(tx, scope.organization(), *thread).await?;
-                let widened = Restricted::of(change.add.iter().map(String::as_str));
-                let shown = all.iter().filter(|message| {
-                    Restricted::from_bits(message.restricted.bits() & !widened.bits()).within(*visible)
-                });
-                Ok(ThreadRelabelled::Done(aggregate(shown).map(|a| a.labels).unwrap_or_default()))
-            })
-        })
+        self.write(
+            (scope.clone(), thread, change, visible, now),
+            |tx, (scope, thread, change, visible, now)| {
+                Box::pin(async move {
+                    let Some(found) = locked(tx, scope, *thread, *visible).await? else {
+                        return Ok(ThreadRelabelled::NotFound);
+                    };
+                    if found.len() >= podmail_domain::limits::THREAD_UPDATE_MESSAGES {
+                        return Ok(ThreadRelabelled::TooLarge);
+                    }
+                    if relabel(tx, found, change, *now).await? == Relabelled::TooMany {
+                        return Ok(ThreadRelabelled::TooManyLabels);
+                    }
+                    // Over the messages just changed: also what the caller hid from itself by this very change.
+                    let all = thread_messages(tx, scope.organization(), *thread).await?;
+                    let widened = Restricted::of(change.add.iter().map(String::as_str));
+                    let shown = all.iter().filter(|message| {
+                        Restricted::from_bits(message.restricted.bits() & !widened.bits()).within(*visible)
+                    });
+                    Ok(ThreadRelabelled::Done(aggregate(shown).map(|a| a.labels).unwrap_or_default()))
+                })
+            },
+        )
         .await
     }
 

@@ -37,15 +37,7 @@ pub struct News {
     pub domains: bool,
 }
 
-impl News {
-    fn merge(&mut self, other: Self) {
-        self.events |= other.events;
-        self.outbound |= other.outbound;
-        self.webhooks |= other.webhooks;
-        self.purges |= other.purges;
-        self.domains |= other.domains;
-    }
-}
+impl News {}
 
 /// Told after each commit that brought news. Must not block.
 pub type OnCommit = Arc<dyn Fn(News) + Send + Sync>;

@@ -1,1 +1,119 @@
-//! To be filled.
+//! Domains.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::CONTENT_DISPOSITION;
+use podmail_app::domains::{CreateDomain, UpdateDomain};
+use podmail_app::{Error, Result};
+use podmail_domain::Permission;
+
+use crate::fields::Text;
+use crate::paging::Rules;
+use crate::request::{Reply, Request};
+use crate::route::Route;
+
+/// The settings that a change may name.
+const SETTINGS: [&str; 4] = ["feedback_enabled", "inbound_enabled", "subdomains_enabled", "tracking_enabled"];
+
+pub(crate) fn routes() -> Vec<Route> {
+    let collection = [
+        Route::get("/v0/domains", Permission::DomainRead, list).types("", "Domains"),
+        Route::post("/v0/domains", Permission::DomainCreate, create).types("CreateDomain", "Domain"),
+    ];
+    let one = [
+        Route::get("/v0/domains/{domain_id}", Permission::DomainRead, get).types("", "Domain"),
+        Route::patch("/v0/domains/{domain_id}", Permission::DomainUpdate, update)
+            .types("UpdateDomain", "Domain"),
+        Route::delete("/v0/domains/{domain_id}", Permission::DomainDelete, delete),
+    ];
+    let verify = Route::post("/v0/domains/{domain_id}/verify", Permission::DomainUpdate, verify);
+    let zone_file = Route::get("/v0/domains/{domain_id}/zone-file", Permission::DomainRead, zone_file);
+    let below_pods = collection
+        .iter()
+        .map(|route| route.at("/v0/pods/{pod_id}/domains"))
+        .chain(one.iter().map(|route| route.at("/v0/pods/{pod_id}/domains/{domain_id}")))
+        .chain([
+            verify.at("/v0/pods/{pod_id}/domains/{domain_id}/verify"),
+            zone_file.at("/v0/pods/{pod_id}/domains/{domain_id}/zone-file"),
+        ])
+        .collect::<Vec<_>>();
+    collection.into_iter().chain(one).chain([verify, zone_file]).chain(below_pods).collect()
+}
+
+async fn list(request: Request) -> Result<Reply> {
+    let paging = request.query().page(Rules::LIST)?;
+    let page =
+        request.app.domains(request.caller()?, paging.order, paging.after.as_ref(), paging.limit).await?;
+    paging.reply("domains", page, |domain| domain)
+}
+
+async fn create(request: Request) -> Result<Reply> {
+    let caller = request.caller()?;
+    let mut fields = request.fields()?;
+    let name = fields.required_string("domain", Text::any());
+    // An absent name, or one that is no string, has its issue already.
+    let named = fields.raw("domain").is_some_and(serde_json::Value::is_string);
+    let domain = named.then(|| request.app.new_domain_name(&name)).and_then(|checked| match checked {
+        Ok(domain) => Some(domain),
+        Err(issue) => {
+            fields.issue(issue);
+            None
+        }
+    });
+    let [feedback_enabled, inbound_enabled, subdomains_enabled, tracking_enabled] =
+        SETTINGS.map(|name| fields.boolean(name));
+    let allow_conflicting_provider = fields.boolean("allow_conflicting_provider").unwrap_or(false);
+    let client_id = fields.client_id();
+    fields.finish()?;
+    let create = CreateDomain {
+        domain: domain.ok_or_else(|| Error::internal("a body without violations has a domain"))?,
+        feedback_enabled,
+        inbound_enabled,
+        subdomains_enabled,
+        tracking_enabled,
+        allow_conflicting_provider,
+        client_id,
+    };
+    Reply::json(&request.app.create_domain(caller, create).await?)
+}
+
+async fn get(request: Request) -> Result<Reply> {
+    Reply::json(&request.app.domain(request.caller()?, request.param("domain_id")).await?)
+}
+
+async fn update(request: Request) -> Result<Reply> {
+    let (caller, domain_id) = (request.caller()?, request.param("domain_id"));
+    request.app.domain(caller, domain_id).await?;
+    let mut fields = request.fields()?;
+    fields.need_any(&SETTINGS);
+    for name in SETTINGS {
+        fields.not_null(name, "boolean");
+    }
+    let [feedback_enabled, inbound_enabled, subdomains_enabled, tracking_enabled] =
+        SETTINGS.map(|name| fields.boolean(name));
+    fields.finish()?;
+    let update = UpdateDomain { feedback_enabled, inbound_enabled, subdomains_enabled, tracking_enabled };
+    Reply::json(&request.app.update_domain(caller, domain_id, update).await?)
+}
+
+async fn delete(request: Request) -> Result<Reply> {
+    request.app.delete_domain(request.caller()?, request.param("domain_id")).await?;
+    Ok(Reply::Empty)
+}
+
+async fn verify(request: Request) -> Result<Reply> {
+    request.app.verify_domain(request.caller()?, request.param("domain_id")).await?;
+    Ok(Reply::Empty)
+}
+
+/// Bytes whatever the client accepts: the CLI asks for JSON.
+async fn zone_file(request: Request) -> Result<Reply> {
+    let (name, text) = request.app.domain_zone_file(request.caller()?, request.param("domain_id")).await?;
+    let disposition =
+        HeaderValue::try_from(format!("attachment; filename=\"{name}.zone\"")).map_err(Error::internal)?;
+    Ok(Reply::Bytes {
+        content_type: HeaderValue::from_static("text/plain"),
+        headers: vec![(CONTENT_DISPOSITION, disposition)],
+        body: Bytes::from(text),
+    })
+}

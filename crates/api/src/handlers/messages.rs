@@ -1,1 +1,325 @@
-//! To be filled.
+//! Messages of an inbox: reading, labelling, deleting, sending, answering, passing on.
+
+use podmail_api_types::messages as wire;
+use podmail_app::messages::{Substrings, included};
+use podmail_app::send::{self, AttachmentInput, Given, Idempotency, Kind, SendInput, check};
+use podmail_app::{Caller, Error, Issue, LabelChange, MessageFilter, Result};
+use podmail_domain::{MessageId, Permission, limits};
+use serde_json::Value;
+
+use crate::fields::{Fields, Text};
+use crate::paging::Rules;
+use crate::query::Query;
+use crate::request::{Reply, Request};
+use crate::route::Route;
+
+/// Elements of an address list that are looked at; more cannot fit the 50 recipients.
+const ADDRESSES_MAX: usize = 500;
+/// Extra headers of one send.
+const HEADERS_MAX: usize = 100;
+
+pub(crate) fn routes() -> Vec<Route> {
+    use Permission::{MessageDelete, MessageRead, MessageSend, MessageUpdate};
+    vec![
+        Route::get("/v0/inboxes/{inbox_id}/messages", MessageRead, list).types("", "ListMessagesResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/batch-get", MessageRead, batch_get)
+            .types("BatchGetMessagesRequest", "BatchGetMessagesResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/batch-update", MessageUpdate, batch_update)
+            .types("BatchUpdateMessagesRequest", "BatchUpdateMessagesResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/send", MessageSend, send)
+            .types("SendMessageRequest", "SendMessageResponse"),
+        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageRead, get).types("", "Message"),
+        Route::patch("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageUpdate, update)
+            .types("UpdateMessageRequest", "UpdateMessageResponse"),
+        Route::delete("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageDelete, delete),
+        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}/raw", MessageRead, raw)
+            .types("", "RawMessageResponse"),
+        Route::get(
+            "/v0/inboxes/{inbox_id}/messages/{message_id}/attachments/{attachment_id}",
+            MessageRead,
+            attachment,
+        )
+        .types("", "AttachmentResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", MessageSend, reply)
+            .types("ReplyToMessageRequest", "SendMessageResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply-all", MessageSend, reply_all)
+            .types("ReplyAllMessageRequest", "SendMessageResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/forward", MessageSend, forward)
+            .types("SendMessageRequest", "SendMessageResponse"),
+    ]
+}
+
+async fn list(request: Request) -> Result<Reply> {
+    let mut query = request.query();
+    let filter = MessageFilter {
+        labels: labels(&mut query),
+        before: query.time("before"),
+        after: query.time("after"),
+        visible: visible(&mut query),
+    };
+    let substrings = Substrings {
+        senders: substrings(&mut query, "from"),
+        recipients: substrings(&mut query, "to"),
+        subjects: substrings(&mut query, "subject"),
+    };
+    let rules = if substrings.is_empty() { Rules::LIST } else { Rules::FILTERED };
+    let paging = query.page(rules)?;
+    let page = request
+        .app
+        .list_messages(request.caller()?, &filter, &substrings, paging.order, paging.after.as_ref(), paging.limit)
+        .await?;
+    paging.reply("messages", page, |message| message)
+}
+
+/// Label filters, compared like stored labels.
+pub(super) fn labels(query: &mut Query) -> Vec<String> {
+    query.comma_list("labels").into_iter().map(|label| label.trim().to_lowercase()).collect()
+}
+
+/// Which restricted labels a list includes.
+pub(super) fn visible(query: &mut Query) -> podmail_domain::label::Restricted {
+    let mut include = |name: &str| query.boolean(name).unwrap_or(false);
+    included(
+        include("include_spam"),
+        include("include_blocked"),
+        include("include_unauthenticated"),
+        include("include_trash"),
+    )
+}
+
+/// Case-insensitive substrings that all have to match.
+pub(super) fn substrings(query: &mut Query, name: &str) -> Vec<String> {
+    let values = query.list(name);
+    if values.len() > limits::FILTER_VALUES {
+        query.issue(Issue::too_big([name.into()], "array", limits::FILTER_VALUES));
+    }
+    for (n, value) in values.iter().enumerate() {
+        if value.is_empty() {
+            query.issue(Issue::too_small([name.into(), n.into()], "string", 1));
+        } else if value.chars().count() > limits::FILTER_CHARS {
+            query.issue(Issue::too_big([name.into(), n.into()], "string", limits::FILTER_CHARS));
+        }
+    }
+    values.into_iter().map(|value| value.to_lowercase()).collect()
+}
+
+async fn get(request: Request) -> Result<Reply> {
+    Reply::json(&request.app.full_message(request.caller()?, &request.message_id()).await?)
+}
+
+/// Ids of a batch: 1 to `max`, none twice.
+fn batch(fields: &mut Fields, max: usize) -> Vec<MessageId> {
+    let ids = fields.string_list("message_ids", max, Text::upto(2048).at_least(1));
+    if !fields.has("message_ids") || ids.as_ref().is_some_and(Vec::is_empty) {
+        fields.issue(Issue::too_small(["message_ids".into()], "array", 1));
+    }
+    let ids: Vec<MessageId> = ids.unwrap_or_default().iter().map(|id| MessageId::new(id)).collect();
+    let mut seen = std::collections::HashSet::new();
+    if let Some(n) = ids.iter().position(|id| !seen.insert(id)) {
+        fields.issue(Issue::custom(["message_ids".into(), n.into()], "Duplicate message id"));
+    }
+    ids
+}
+
+async fn batch_get(request: Request) -> Result<Reply> {
+    let mut fields = request.fields()?;
+    let ids = batch(&mut fields, limits::BATCH_GET_IDS);
+    fields.finish()?;
+    Reply::json(&request.app.batch_get(request.caller()?, &ids).await?)
+}
+
+/// `add_labels` and `remove_labels`, at least one label in all.
+pub(super) fn label_change(fields: &mut Fields) -> LabelChange {
+    let mut read = |name: &str| {
+        let given = fields.one_or_many(name, 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default();
+        let mut issues = Vec::new();
+        let labels = check::labels_at(name, &given, &mut issues);
+        for issue in issues {
+            fields.issue(issue);
+        }
+        labels
+    };
+    let change = LabelChange { add: read("add_labels"), remove: read("remove_labels") };
+    if fields.sound() && change.add.is_empty() && change.remove.is_empty() {
+        fields.issue(Issue::custom([], "At least one label in add_labels or remove_labels is required"));
+    }
+    change
+}
+
+async fn batch_update(request: Request) -> Result<Reply> {
+    let mut fields = request.fields()?;
+    let ids = batch(&mut fields, limits::BATCH_UPDATE_IDS);
+    let change = label_change(&mut fields);
+    fields.finish()?;
+    let updates = request.app.relabel_messages(request.caller()?, &ids, change).await?;
+    Reply::json(&wire::BatchUpdate { limit: ids.len(), count: updates.len(), updates })
+}
+
+async fn update(request: Request) -> Result<Reply> {
+    let (caller, id) = (request.caller()?, request.message_id());
+    request.app.message(caller, &id).await?;
+    let mut fields = request.fields()?;
+    let change = label_change(&mut fields);
+    fields.finish()?;
+    let updates = request.app.relabel_messages(caller, &[id], change).await?;
+    Reply::json(&updates.into_iter().next().ok_or(Error::NotFound("Message"))?)
+}
+
+async fn delete(request: Request) -> Result<Reply> {
+    request.app.delete_message(request.caller()?, &request.message_id()).await?;
+    Ok(Reply::Empty)
+}
+
+async fn raw(request: Request) -> Result<Reply> {
+    Reply::json(&request.app.raw_message(request.caller()?, &request.message_id()).await?)
+}
+
+async fn attachment(request: Request) -> Result<Reply> {
+    let (caller, id) = (request.caller()?, request.message_id());
+    request.app.message(caller, &id).await?;
+    Reply::json(&request.app.message_attachment(caller, &id, request.attachment_id()?).await?)
+}
+
+/// What a sending route does with its source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Send,
+    Reply,
+    ReplyAll,
+    Forward,
+}
+
+async fn send(request: Request) -> Result<Reply> {
+    dispatch(request, Sending::Send).await
+}
+
+async fn reply(request: Request) -> Result<Reply> {
+    dispatch(request, Sending::Reply).await
+}
+
+async fn reply_all(request: Request) -> Result<Reply> {
+    dispatch(request, Sending::ReplyAll).await
+}
+
+async fn forward(request: Request) -> Result<Reply> {
+    // It hands out the whole original.
+    request.caller()?.require(Permission::MessageRead)?;
+    dispatch(request, Sending::Forward).await
+}
+
+async fn dispatch(request: Request, route: Sending) -> Result<Reply> {
+    let caller = request.caller()?;
+    let idempotency = idempotency(&request, caller, route)?;
+    // Held until the answer: a second request with the key meanwhile is a conflict.
+    let _running = match &idempotency {
+        None => None,
+        Some(idempotency) => match request.app.begin_idempotent(caller, idempotency).await? {
+            Ok(running) => Some(running),
+            Err(sent) => return Reply::json(&sent),
+        },
+    };
+    let source = match route {
+        Sending::Send => None,
+        Sending::Reply | Sending::ReplyAll | Sending::Forward => {
+            Some(request.app.message(caller, &request.message_id()).await?)
+        }
+    };
+    let kind = match (route, &source) {
+        (Sending::Send, _) | (_, None) => Kind::Send,
+        (Sending::Reply, Some(source)) => Kind::Reply(source),
+        (Sending::ReplyAll, Some(source)) => Kind::ReplyAll(source),
+        (Sending::Forward, Some(source)) => Kind::Forward(source),
+    };
+    let mut fields = request.fields()?;
+    let input = input(&mut fields, route);
+    let mut issues = Vec::new();
+    let draft = check::check(kind, input, &mut issues);
+    for issue in issues {
+        fields.issue(issue);
+    }
+    fields.finish()?;
+    let draft = draft.ok_or_else(|| Error::internal("a request without issues has no draft"))?;
+    Reply::json(&request.app.send(caller, kind, draft, idempotency).await?)
+}
+
+fn idempotency(request: &Request, caller: &Caller, route: Sending) -> Result<Option<Idempotency>> {
+    let Some(key) = request.idempotency_key()? else { return Ok(None) };
+    let body = if request.body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&request.body).unwrap_or(Value::Null)
+    };
+    let name = match route {
+        Sending::Send => "send",
+        Sending::Reply => "reply",
+        Sending::ReplyAll => "reply-all",
+        Sending::Forward => "forward",
+    };
+    let inbox = caller.scope.inbox().map_or("", |inbox| inbox.id.as_str());
+    let source = if route == Sending::Send { String::new() } else { request.message_id().to_string() };
+    Ok(Some(Idempotency { key, request_hash: send::request_hash(name, inbox, &source, &body) }))
+}
+
+fn input(fields: &mut Fields, route: Sending) -> SendInput {
+    let mut addresses = |name: &str| {
+        let single = fields.raw(name).is_some_and(Value::is_string);
+        let values = fields.one_or_many(name, ADDRESSES_MAX, Text::upto(1000))?;
+        Some(Given { values, single })
+    };
+    // Reply-all has no recipients of its own: the members are ignored there like any unknown one.
+    let (to, cc, bcc) = if route == Sending::ReplyAll {
+        (None, None, None)
+    } else {
+        (addresses("to"), addresses("cc"), addresses("bcc"))
+    };
+    let reply_to = addresses("reply_to");
+    SendInput {
+        to: to.filter(|given| !given.values.is_empty()),
+        cc: cc.filter(|given| !given.values.is_empty()),
+        bcc: bcc.filter(|given| !given.values.is_empty()),
+        reply_to,
+        subject: fields.string("subject", Text::any()),
+        text: fields.string("text", Text::any()),
+        html: fields.string("html", Text::any()),
+        labels: fields.one_or_many("labels", 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default(),
+        headers: headers(fields),
+        track_opens: fields.boolean("track_opens").unwrap_or(false),
+        reply_all: route == Sending::Reply && fields.boolean("reply_all").unwrap_or(false),
+        attachments: fields
+            .objects("attachments", limits::SEND_ATTACHMENTS, |attachment| AttachmentInput {
+                content: attachment.string("content", Text::any()),
+                url: attachment.string("url", Text::upto(8192)),
+                // A NUL in a name becomes `_` rather than vanishing.
+                filename: attachment.raw("filename").and_then(Value::as_str).map(str::to_owned),
+                content_type: attachment.string("content_type", Text::any()),
+                content_disposition: attachment.string("content_disposition", Text::any()),
+                content_id: attachment.string("content_id", Text::any()),
+            })
+            .unwrap_or_default(),
+    }
+}
+
+/// Extra headers as given, NUL included: a bad value is refused, not mended.
+fn headers(fields: &mut Fields) -> Vec<(String, String)> {
+    let Some(given) = fields.raw("headers").cloned() else { return Vec::new() };
+    let Value::Object(members) = given else {
+        fields.object("headers");
+        return Vec::new();
+    };
+    if members.len() > HEADERS_MAX {
+        fields.issue(Issue::too_big(["headers".into()], "object", HEADERS_MAX));
+        return Vec::new();
+    }
+    let mut headers = Vec::with_capacity(members.len());
+    for (name, value) in members {
+        match value {
+            Value::String(value) => headers.push((name, value)),
+            other => {
+                let received = crate::fields::type_name(&other);
+                let path = vec!["headers".into(), name.into()];
+                fields.issue(crate::fields::wrong_type(path, "string", received));
+            }
+        }
+    }
+    headers
+}

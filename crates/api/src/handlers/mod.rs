@@ -10,3 +10,22 @@ pub(crate) mod organizations;
 pub(crate) mod pods;
 pub(crate) mod threads;
 pub(crate) mod webhooks;
+
+use crate::route::Route;
+
+/// The whole table.
+pub(crate) fn all() -> Vec<Route> {
+    [
+        auth::routes(),
+        domains::routes(),
+        downloads::routes(),
+        inboxes::routes(),
+        keys::routes(),
+        messages::routes(),
+        organizations::routes(),
+        pods::routes(),
+        threads::routes(),
+        webhooks::routes(),
+    ]
+    .concat()
+}

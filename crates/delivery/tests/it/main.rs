@@ -1,4 +1,4 @@
-//! The SMTP client against servers on loopback that follow a script.
+//! The SMTP client and the queue worker against servers on loopback.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,3 +8,6 @@
 
 mod client;
 mod server;
+mod sink;
+mod worker;
+mod world;

@@ -1,20 +1,35 @@
 //! Execution in the process of the command itself.
 
+use std::time::Duration;
+
+use podmail_jobs::Tasks;
+
 use super::command::{AdminCommand, AdminError, AdminOutput};
+use super::handler;
 use crate::config::Config;
+use crate::installation;
 use crate::lock::DataLock;
+
+/// How long what the command started has to end.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// Opens the installation, executes one command and closes it again. On SQLite the caller hands over the
 /// data folder's lock, which is held until the end.
-///
-/// The seam to the store and the core: they are opened here, and the same handler that the socket of a
-/// running server calls is called once.
 pub(super) async fn execute(
-    _config: &Config,
+    config: &Config,
     lock: Option<DataLock>,
     command: AdminCommand,
 ) -> Result<AdminOutput, AdminError> {
-    let result = Err(AdminError::failed(format!("{} is not available", command.name())));
+    let tasks = Tasks::new();
+    let address = config.http.address().and_then(|address| address.parse().ok());
+    let public_url = config.public_url(address, None);
+    let app = installation::open(config, &public_url, &tasks)
+        .await
+        .map_err(|error| AdminError::failed(super::with_causes(&*error)))?;
+    let result = handler::handle(&app, config, command).await;
+    drop(app);
+    // The writer ends with the last handle.
+    tasks.shutdown(CLOSE_MAX).await;
     drop(lock);
     result
 }

@@ -7,6 +7,8 @@
 
 pub mod command;
 mod direct;
+mod doctor;
+pub(crate) mod handler;
 pub mod socket;
 
 pub use command::{AdminCommand, AdminError, AdminErrorKind, AdminOutput};
@@ -47,7 +49,7 @@ pub async fn execute(config: Config, command: AdminCommand) -> Result<AdminOutpu
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", with_causes(source)),
         None => error.to_string(),

@@ -119,6 +119,8 @@ CREATE TABLE purges (
   PRIMARY KEY (organization_id, inbox_key)
 );
 
+-- checks_since: from when the intervals between checks stretch. version counts changes: whoever decided on an older
+-- one decides again. next_check_at equals leased_until while a check runs and nobody asked for another.
 CREATE TABLE domains (
   organization_id TEXT COLLATE "C" NOT NULL,
   domain TEXT COLLATE "C" NOT NULL,
@@ -141,6 +143,9 @@ CREATE TABLE domains (
   next_check_at BIGINT,
   checked_at BIGINT,
   leased_until BIGINT,
+  checks_since BIGINT NOT NULL,
+  verify_requested_at BIGINT,
+  version BIGINT NOT NULL,
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
   PRIMARY KEY (organization_id, domain)
@@ -278,12 +283,14 @@ CREATE TABLE event_payloads (
   PRIMARY KEY (organization_id, event_id)
 );
 
+-- whole: 1 when it receives everything of its owner, whatever pod_ids and inbox_ids say.
 CREATE TABLE webhooks (
   organization_id TEXT COLLATE "C" NOT NULL,
   webhook_id TEXT COLLATE "C" NOT NULL,
   pod_id TEXT COLLATE "C",
   inbox_key TEXT COLLATE "C",
   inbox_id TEXT COLLATE "C",
+  whole BIGINT NOT NULL,
   url TEXT COLLATE "C" NOT NULL,
   secret TEXT COLLATE "C" NOT NULL,
   event_types TEXT COLLATE "C",
@@ -310,7 +317,7 @@ CREATE TABLE webhook_channels (
 );
 CREATE INDEX webhook_channels_by_webhook ON webhook_channels (organization_id, webhook_id);
 
--- Posts to make. state: 0 ready, 1 leased. Rows leave when the post succeeded or was given up.
+-- Posts to make. A leased row has a lease and a due_at in the future. Rows leave when the post succeeded or was given up.
 CREATE TABLE webhook_deliveries (
   organization_id TEXT COLLATE "C" NOT NULL,
   webhook_id TEXT COLLATE "C" NOT NULL,
@@ -322,11 +329,11 @@ CREATE TABLE webhook_deliveries (
   created_at BIGINT NOT NULL,
   PRIMARY KEY (organization_id, webhook_id, delivery_id)
 );
-CREATE INDEX webhook_deliveries_by_due ON webhook_deliveries (due_at);
+CREATE INDEX webhook_deliveries_by_due ON webhook_deliveries (due_at, webhook_id);
 CREATE INDEX webhook_deliveries_by_event ON webhook_deliveries (organization_id, event_id);
 
 -- Outbound mail, one row per recipient. state: held, ready, done, failed; a leased row is ready with a lease and a
--- due_at in the future.
+-- due_at in the future. sent_at: when message.sent was emitted; kept here too because the message may be deleted.
 CREATE TABLE deliveries (
   organization_id TEXT COLLATE "C" NOT NULL,
   delivery_id TEXT COLLATE "C" NOT NULL,
@@ -345,11 +352,13 @@ CREATE TABLE deliveries (
   lease TEXT COLLATE "C",
   expires_at BIGINT NOT NULL,
   last_reply TEXT COLLATE "C",
+  sent_at BIGINT,
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL,
   PRIMARY KEY (organization_id, delivery_id)
 );
-CREATE INDEX deliveries_by_due ON deliveries (state, due_at);
+CREATE INDEX deliveries_by_due ON deliveries (state, due_at, pod_id, destination);
+CREATE INDEX deliveries_by_time ON deliveries (organization_id, created_at);
 CREATE INDEX deliveries_by_message ON deliveries (organization_id, inbox_key, message_key);
 
 CREATE TABLE delivery_attempts (

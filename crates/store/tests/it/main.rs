@@ -6,7 +6,16 @@ use podmail_domain::{Clock as _, IdSource, Timestamp};
 use podmail_store::{Location, Store};
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 
+mod domains;
+mod deliveries;
+mod events;
+mod inboxes;
+mod keys;
 mod messages;
+mod organizations;
+mod pods;
+mod tenancy;
+mod webhooks;
 
 /// An open store with its time and ids.
 pub(crate) struct World {
@@ -29,7 +38,8 @@ pub(crate) async fn worlds() -> Vec<World> {
     for database in databases().await {
         let ids: Arc<dyn IdSource> = Arc::new(TestIds::default());
         let location = Location::parse(&database.url).expect("a known URL");
-        let (store, task) = Store::open(&location, ids.clone(), Arc::new(|_| {})).await.expect("an open store");
+        let (store, task) =
+            Store::open(&location, ids.clone(), Arc::new(|_| {})).await.expect("an open store");
         let mut writer = tokio::task::JoinSet::new();
         writer.spawn(task);
         worlds.push(World { store, ids, clock: FakeClock::default(), _database: database, _writer: writer });

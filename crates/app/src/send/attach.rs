@@ -1,0 +1,54 @@
+//! Attachments given by URL are fetched before anything is stored, through the guard for outgoing connections.
+
+use std::time::Duration;
+
+use super::check::{Attachment, Draft, Source};
+use crate::{App, Error, Issue, Result};
+
+/// Bytes of all attachments of one message that are fetched: 400 beyond.
+const FETCHED_BYTES: usize = 30 * 1024 * 1024;
+/// Whole download of one attachment.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl App {
+    /// Replaces URLs by their bytes. Nothing is stored when one cannot be fetched.
+    pub(super) async fn resolve_attachments(&self, mut draft: Draft) -> Result<Draft> {
+        let mut left = FETCHED_BYTES;
+        for (n, attachment) in draft.attachments.iter_mut().enumerate() {
+            let Source::Url(url) = &attachment.source else { continue };
+            let url = url.clone();
+            let fetched = match self.egress().fetch(&url, left, FETCH_TIMEOUT).await {
+                Ok(fetched) if (200..300).contains(&fetched.status) => fetched,
+                Ok(fetched) => return Err(unreachable(&url, &format!("status {}", fetched.status))),
+                Err(podmail_egress::EgressError::TooLarge { .. }) => {
+                    let path = ["attachments".into(), n.into(), "url".into()];
+                    return Err(Error::invalid(Issue::too_big(path, "file", FETCHED_BYTES)));
+                }
+                Err(error) => return Err(unreachable(&url, &error.to_string())),
+            };
+            left = left.saturating_sub(fetched.body.len());
+            name(attachment, &url, fetched.content_type.as_deref());
+            attachment.source = Source::Bytes(fetched.body.to_vec());
+        }
+        Ok(draft)
+    }
+}
+
+fn name(attachment: &mut Attachment, url: &str, content_type: Option<&str>) {
+    if attachment.filename.is_none() {
+        let parsed = url::Url::parse(url).ok();
+        let last = parsed.as_ref().and_then(|url| url.path_segments()?.next_back().map(str::to_owned));
+        attachment.filename = last.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
+    }
+    let guessed = attachment.filename.as_deref().and_then(|name| mime_guess::from_path(name).first_raw());
+    if attachment.content_type.is_none() && guessed.is_none() {
+        attachment.content_type = content_type.filter(|kind| super::check::media_type(kind)).map(str::to_owned);
+    }
+}
+
+fn unreachable(url: &str, cause: &str) -> Error {
+    Error::MessageRejected {
+        message: format!("Message rejected: attachment {url} could not be fetched: {cause}"),
+        fix: Some("Check that the URL is public and answers 200, or send the content as Base64".to_owned()),
+    }
+}

@@ -1,0 +1,317 @@
+//! From a checked request to a mail: who gets it, what it quotes, which headers tie it to its thread. Pure.
+
+use std::collections::HashSet;
+
+use podmail_domain::thread::Direction;
+use podmail_domain::{MessageId, Timestamp, limits};
+use podmail_mime::{Mailbox, Outgoing, OutgoingPart, Parsed, Quoted};
+use podmail_store::Message;
+
+use super::Kind;
+use super::check::{Draft, Source as Bytes};
+use crate::{Error, Issue, Result};
+
+/// A quote is left out when it would push the bodies of the message over this.
+const BODY_BYTES: usize = 5 * 1024 * 1024;
+/// Ids longer than this do not fit a header line (RFC 5322 §2.1.1).
+const HEADER_ID_BYTES: usize = 900;
+
+/// Final recipients, each address once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Addressed {
+    pub(super) to: Vec<Mailbox>,
+    pub(super) cc: Vec<Mailbox>,
+    pub(super) bcc: Vec<Mailbox>,
+}
+
+impl Addressed {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Mailbox> {
+        self.to.iter().chain(&self.cc).chain(&self.bcc)
+    }
+    pub(super) fn count(&self) -> usize {
+        self.to.len() + self.cc.len() + self.bcc.len()
+    }
+}
+
+/// The message that is answered or passed on.
+#[derive(Debug)]
+pub(super) struct Source {
+    message: Message,
+    parsed: Parsed,
+    raw: Vec<u8>,
+    /// The id that the outside knows it by: the sender's own where ours replaced it.
+    outside_id: String,
+}
+
+impl Source {
+    pub(super) fn of(message: Message, raw: Vec<u8>, aliases: &[String]) -> Self {
+        let parsed = podmail_mime::parse(&raw);
+        let original = parsed.message_id.clone().filter(|id| {
+            id != message.message_id.as_str()
+                && aliases.contains(&crate::receive::name_of(id))
+                && id.len() <= HEADER_ID_BYTES
+                && id.chars().all(|c| c.is_ascii_graphic())
+        });
+        let outside_id = original.unwrap_or_else(|| message.message_id.as_str().to_owned());
+        Self { message, parsed, raw, outside_id }
+    }
+
+    /// `References` of an answer: the first and the latest, so that both ends of a long thread stay tied.
+    fn references(&self) -> Vec<String> {
+        let mut ids = self.parsed.references.clone();
+        if ids.is_empty() {
+            ids.extend(self.parsed.in_reply_to.first().cloned());
+        }
+        ids.retain(|id| id.len() <= HEADER_ID_BYTES && *id != self.outside_id);
+        ids.push(self.outside_id.clone());
+        if ids.len() > limits::REFERENCES {
+            let tail = ids.split_off(ids.len() - (limits::REFERENCES - 1));
+            ids.truncate(1);
+            ids.extend(tail);
+        }
+        ids
+    }
+}
+
+fn parse_all(texts: &[String]) -> Vec<Mailbox> {
+    texts.iter().filter_map(|text| Mailbox::parse(text).ok()).collect()
+}
+
+/// Who gets it. Replies derive their recipients from the source. `separate` holds addresses that look like the own
+/// one with a plus tag but are inboxes of their own.
+pub(super) fn recipients(
+    kind: Kind<'_>,
+    draft: &Draft,
+    source: Option<&Source>,
+    own: &Mailbox,
+    separate: &HashSet<String>,
+) -> Result<Addressed> {
+    let given = Addressed { to: draft.to.clone(), cc: draft.cc.clone(), bcc: draft.bcc.clone() };
+    let all = match kind {
+        Kind::Send | Kind::Forward(_) => return Ok(given),
+        Kind::Reply(_) => draft.reply_all,
+        Kind::ReplyAll(_) => true,
+    };
+    let Some(source) = source else { return Ok(given) };
+    let is_own = |mailbox: &Mailbox| is_own(mailbox, own) && !separate.contains(&mailbox.key());
+    let (mut to, mut cc) = derived(source, all, is_own);
+    if given.to.is_empty() {
+        if all {
+            to.retain(|mailbox| !is_own(mailbox));
+            cc.retain(|mailbox| !is_own(mailbox));
+        }
+    } else {
+        to = given.to;
+    }
+    cc.extend(given.cc);
+    let mut addressed = Addressed { to, cc, bcc: given.bcc };
+    let mut seen = HashSet::new();
+    for list in [&mut addressed.to, &mut addressed.cc, &mut addressed.bcc] {
+        list.retain(|mailbox| seen.insert(mailbox.key()));
+    }
+    if addressed.count() == 0 {
+        // Only the own address was there.
+        addressed.to.push(Mailbox { name: None, address: own.address.clone() });
+    }
+    if addressed.count() > limits::SEND_RECIPIENTS {
+        return Err(Error::invalid(Issue::too_big(["to".into()], "array", limits::SEND_RECIPIENTS)));
+    }
+    Ok(addressed)
+}
+
+/// To and cc of an answer before the own address is taken out.
+fn derived(source: &Source, all: bool, is_own: impl Fn(&Mailbox) -> bool) -> (Vec<Mailbox>, Vec<Mailbox>) {
+    let message = &source.message;
+    if message.direction == Direction::Sent {
+        // Answering oneself means writing to the same people again.
+        let cc = if all { parse_all(&message.cc) } else { Vec::new() };
+        return (parse_all(&message.to), cc);
+    }
+    let from = parse_all(std::slice::from_ref(&message.sender));
+    let mut to: Vec<Mailbox> = source.parsed.reply_to.iter().filter(|m| m.address.contains('@')).cloned().collect();
+    // A list that points answers at ourselves would have us answer ourselves.
+    if to.is_empty() || (to.iter().all(&is_own) && !from.iter().all(&is_own)) {
+        to = from;
+    }
+    if !all {
+        return (to, Vec::new());
+    }
+    to.extend(parse_all(&message.to));
+    (to, parse_all(&message.cc))
+}
+
+/// The own address, also with a plus tag.
+pub(super) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
+    let (key, own) = (mailbox.key(), own.key());
+    let (Some((local, domain)), Some((own_local, own_domain))) = (key.rsplit_once('@'), own.rsplit_once('@')) else {
+        return false;
+    };
+    let base = local.split_once('+').map_or(local, |(base, _)| base);
+    domain == own_domain && (local == own_local || base == own_local)
+}
+
+impl Source {
+    /// Recipients of the source that look like the own address with a plus tag.
+    pub(super) fn tagged_own(&self, own: &Mailbox) -> Vec<String> {
+        let all = parse_all(&self.message.to).into_iter().chain(parse_all(&self.message.cc));
+        let all = all.chain(self.parsed.reply_to.iter().cloned());
+        all.filter(|mailbox| is_own(mailbox, own) && mailbox.key() != own.key()).map(|mailbox| mailbox.key()).collect()
+    }
+
+    fn quoted<'a>(&'a self) -> Quoted<'a> {
+        Quoted {
+            from: &self.message.sender,
+            date: self.message.timestamp.seconds(),
+            subject: self.message.subject.as_deref(),
+            to: &self.message.to,
+            cc: &self.message.cc,
+            text: self.parsed.text.as_deref(),
+            html: self.parsed.html.as_deref(),
+        }
+    }
+
+    /// Every attachment with its bytes, for a forward.
+    fn attachments(&self) -> Vec<OutgoingPart> {
+        self.parsed
+            .attachments
+            .iter()
+            .filter_map(|part| {
+                Some(OutgoingPart {
+                    filename: part.filename.clone(),
+                    content_type: part
+                        .content_type
+                        .clone()
+                        .unwrap_or_else(|| "application/octet-stream".to_owned()),
+                    disposition: part.disposition,
+                    content_id: part.content_id.clone(),
+                    bytes: podmail_mime::part_bytes(&self.raw, part.index)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// What a mail is made of.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) kind: Kind<'a>,
+    pub(super) draft: &'a Draft,
+    pub(super) source: Option<&'a Source>,
+    pub(super) own: &'a Mailbox,
+    pub(super) addressed: &'a Addressed,
+    /// Whether the caller may read what would be quoted.
+    pub(super) quote: bool,
+    pub(super) message_id: &'a MessageId,
+    pub(super) seed: String,
+    pub(super) now: Timestamp,
+}
+
+/// The mail, ready to be built.
+pub(super) fn outgoing(parts: Parts<'_>) -> Outgoing {
+    let Parts { kind, draft, source, own, addressed, quote, message_id, seed, now } = parts;
+    let (subject, text, html) = match (kind, source) {
+        (Kind::Send, _) | (_, None) => (draft.subject.clone(), draft.text.clone(), draft.html.clone()),
+        (Kind::Reply(_) | Kind::ReplyAll(_), Some(source)) => {
+            let subject = podmail_mime::reply_subject(source.message.subject.as_deref());
+            let (text, html) = reply_bodies(draft, source, quote);
+            (Some(subject), text, html)
+        }
+        (Kind::Forward(_), Some(source)) => {
+            let forwarded = || podmail_mime::forward_subject(source.message.subject.as_deref());
+            let (text, html) = forward_bodies(draft, source);
+            (Some(draft.subject.clone().unwrap_or_else(forwarded)), text, html)
+        }
+    };
+    let mut attachments = match (kind, source) {
+        (Kind::Forward(_), Some(source)) => source.attachments(),
+        _ => Vec::new(),
+    };
+    attachments.extend(draft.attachments.iter().map(part));
+    Outgoing {
+        message_id: message_id.as_str().to_owned(),
+        date: now.seconds(),
+        from: own.clone(),
+        to: addressed.to.clone(),
+        cc: addressed.cc.clone(),
+        reply_to: draft.reply_to.clone(),
+        subject,
+        text,
+        html,
+        in_reply_to: source.map(|source| source.outside_id.clone()),
+        references: source.map(Source::references).unwrap_or_default(),
+        headers: draft.headers.clone(),
+        attachments,
+        boundary_seed: seed,
+    }
+}
+
+fn reply_bodies(draft: &Draft, source: &Source, quote: bool) -> (Option<String>, Option<String>) {
+    let quoted = source.quoted();
+    let size = |text: Option<&str>| text.map_or(0, str::len);
+    let large = size(quoted.text) + size(quoted.html) + size(draft.text.as_deref()) + size(draft.html.as_deref())
+        > BODY_BYTES;
+    if !quote || large {
+        return (draft.text.clone(), draft.html.clone());
+    }
+    (
+        draft.text.as_deref().map(|new| podmail_mime::reply_text(new, &quoted)),
+        draft.html.as_deref().map(|new| podmail_mime::reply_html(new, &quoted)),
+    )
+}
+
+fn forward_bodies(draft: &Draft, source: &Source) -> (Option<String>, Option<String>) {
+    let quoted = source.quoted();
+    let none_given = draft.text.is_none() && draft.html.is_none();
+    let (mut with_text, with_html) = if none_given {
+        (quoted.text.is_some(), quoted.html.is_some())
+    } else {
+        (draft.text.is_some(), draft.html.is_some())
+    };
+    // A source without any body still has its heading to pass on.
+    with_text |= !with_html;
+    (
+        with_text.then(|| podmail_mime::forward_text(draft.text.as_deref(), &quoted)),
+        with_html.then(|| podmail_mime::forward_html(draft.html.as_deref(), &quoted)),
+    )
+}
+
+fn part(attachment: &super::check::Attachment) -> OutgoingPart {
+    let guessed = || {
+        attachment
+            .filename
+            .as_deref()
+            .and_then(|name| mime_guess::from_path(name).first_raw())
+            .unwrap_or("application/octet-stream")
+            .to_owned()
+    };
+    OutgoingPart {
+        filename: attachment.filename.clone(),
+        content_type: attachment.content_type.clone().unwrap_or_else(guessed),
+        disposition: attachment.disposition,
+        content_id: attachment.content_id.clone(),
+        bytes: match &attachment.source {
+            Bytes::Bytes(bytes) => bytes.clone(),
+            Bytes::Url(_) => Vec::new(),
+        },
+    }
+}
+
+/// A built mail with everything that is stored beside its bytes.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) parsed: Parsed,
+    pub(super) fingerprint: String,
+    pub(super) compressed: Vec<u8>,
+    pub(super) size: u64,
+}
+
+impl Built {
+    pub(super) fn of(raw: &[u8]) -> Self {
+        Self {
+            parsed: podmail_mime::parse(raw),
+            fingerprint: podmail_mime::fingerprint(raw),
+            compressed: podmail_blob::compress(raw),
+            size: raw.len() as u64,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! An agent sends: the one way by which mail leaves an inbox, whatever edge asked for it.
+//!
+//! [`check`](check::check) turns a request into a [`Draft`] or names every violated field; [`App::send`] derives
+//! recipients and quotes, builds the message and stores it with its delivery rows, its event and its idempotency
+//! record in one transaction. Success means stored and queued.
+
+mod attach;
+pub mod check;
+mod compose;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use podmail_api_types::messages::Sent;
+use podmail_domain::thread::Direction;
+use podmail_domain::{MessageId, OrganizationId, Permission, Timestamp};
+use podmail_mime::Mailbox;
+use podmail_store::{Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
+
+pub use check::{AttachmentInput, Draft, Given, SendInput};
+
+use crate::{App, Caller, Error, Result};
+
+/// What is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A new mail.
+    Send,
+    /// An answer to the sender.
+    Reply(&'a Message),
+    /// An answer to everybody.
+    ReplyAll(&'a Message),
+    /// Passing a message on.
+    Forward(&'a Message),
+}
+
+impl<'a> Kind<'a> {
+    /// The message that this answers or passes on.
+    pub const fn source(self) -> Option<&'a Message> {
+        match self {
+            Self::Send => None,
+            Self::Reply(source) | Self::ReplyAll(source) | Self::Forward(source) => Some(source),
+        }
+    }
+}
+
+/// An `Idempotency-Key` with the hash of the request that used it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// As sent by the client.
+    pub key: String,
+    /// See [`request_hash`].
+    pub request_hash: String,
+}
+
+/// Holds an idempotency key while its send runs on this node.
+#[derive(Debug)]
+pub struct Running {
+    app: App,
+    held: (OrganizationId, String),
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(mut sending) = self.app.inner.sending.lock() {
+            sending.remove(&self.held);
+        }
+    }
+}
+
+/// Identifies a request: route kind, inbox, message or draft, and the body with object members sorted, so that
+/// formatting and member order do not matter.
+pub fn request_hash(route: &str, inbox: &str, of: &str, body: &serde_json::Value) -> String {
+    let mut text = format!("{route}\n{inbox}\n{of}\n");
+    canonical(body, &mut text);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    podmail_domain::source::hex(digest.as_ref())
+}
+
+fn canonical(value: &serde_json::Value, out: &mut String) {
+    match value {
+        serde_json::Value::Object(members) => {
+            out.push('{');
+            let mut names: Vec<&String> = members.keys().collect();
+            names.sort();
+            for name in names {
+                out.push_str(&serde_json::Value::from(name.as_str()).to_string());
+                out.push(':');
+                if let Some(member) = members.get(name) {
+                    canonical(member, out);
+                }
+                out.push(',');
+            }
+            out.push('}');
+        }
+        serde_json::Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => out.push_str(&value.to_string()),
+    }
+}
+
+impl App {
+    /// Takes an idempotency key for a send, or fails while another send with it runs. `Ok(Err(sent))`: the key made
+    /// this already.
+    pub async fn begin_idempotent(
+        &self,
+        caller: &Caller,
+        idempotency: &Idempotency,
+    ) -> Result<std::result::Result<Running, Sent>> {
+        let held = (caller.scope.organization(), idempotency.key.clone());
+        let free = match self.inner.sending.lock() {
+            Ok(mut sending) => sending.insert(held.clone()),
+            Err(_) => return Err(Error::Unavailable),
+        };
+        if !free {
+            return Err(Error::Conflict("A request with this Idempotency-Key is still running".to_owned()));
+        }
+        let running = Running { app: self.clone(), held };
+        let earlier = self
+            .store()
+            .idempotent(&caller.scope, &idempotency.key, &idempotency.request_hash, self.now())
+            .await?;
+        match earlier {
+            None => Ok(Ok(running)),
+            Some(Stored::Replay { message_id, thread_id }) => Ok(Err(Sent { message_id, thread_id })),
+            Some(_) => Err(key_reused()),
+        }
+    }
+
+    /// Sends a checked request from the caller's inbox.
+    pub async fn send(
+        &self,
+        caller: &Caller,
+        kind: Kind<'_>,
+        draft: Draft,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Sent> {
+        let scope = &caller.scope;
+        let inbox = self.store().inbox(scope).await?.ok_or(Error::NotFound("Inbox"))?;
+        self.may_send(caller, &inbox).await?;
+        let now = self.now();
+        let own = own_mailbox(&inbox);
+        let quote = caller.allows(Permission::MessageRead);
+        let draft = self.resolve_attachments(draft).await?;
+        let source = match kind.source() {
+            Some(source) => Some(self.source(scope, source).await?),
+            None => None,
+        };
+        let separate = match &source {
+            Some(source) => self.inboxes_among(&source.tagged_own(&own)).await?,
+            None => HashSet::new(),
+        };
+        let addressed = compose::recipients(kind, &draft, source.as_ref(), &own, &separate)?;
+        self.within_quota(scope, addressed.count(), now).await?;
+        let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
+        let seed = self.ids().uuid7(now).simple().to_string();
+        let outgoing = compose::outgoing(compose::Parts {
+            kind,
+            draft: &draft,
+            source: source.as_ref(),
+            own: &own,
+            addressed: &addressed,
+            quote,
+            message_id: &message_id,
+            seed,
+            now,
+        });
+        let built = crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
+        let bytes = self.store_bytes(scope, &built.compressed).await?;
+        let mut labels = vec!["sent".to_owned()];
+        labels.extend(draft.labels.iter().cloned());
+        let candidates: Vec<String> =
+            podmail_mime::thread_candidates(&built.parsed).iter().map(|id| crate::receive::name_of(id)).collect();
+        let stored = self
+            .store()
+            .insert_messages(vec![NewMessage {
+                scope: scope.clone(),
+                direction: Direction::Sent,
+                message_id: message_id.clone(),
+                substitute: MessageId::mint(self.ids(), now, inbox.inbox_id.domain()),
+                aliases: Vec::new(),
+                candidates,
+                thread: kind.source().map(|source| source.thread_id),
+                labels,
+                timestamp: now,
+                created_at: now,
+                size: built.size,
+                fingerprint: built.fingerprint,
+                sender: own.to_string(),
+                to: texts(&addressed.to),
+                cc: texts(&addressed.cc),
+                bcc: texts(&addressed.bcc),
+                subject: built.parsed.subject.clone(),
+                preview: built.parsed.text.as_deref().and_then(podmail_mime::preview),
+                in_reply_to: built.parsed.in_reply_to.first().map(|id| crate::receive::name_of(id)),
+                references: built.parsed.references.clone(),
+                attachments: self.attachments(&built.parsed, now),
+                bytes: bytes.clone(),
+                deliveries: deliveries(&addressed, now.plus(self.settings().delivery_expire_after)),
+                idempotency: idempotency.map(|idempotency| (idempotency.key, idempotency.request_hash)),
+            }])
+            .await?
+            .into_iter()
+            .next();
+        if !matches!(stored, Some(Stored::New { .. }))
+            && let podmail_store::StoredBytes::Object(name) = bytes
+        {
+            self.discard(vec![name]).await;
+        }
+        match stored {
+            Some(Stored::New { message_id, thread_id } | Stored::Replay { message_id, thread_id }) => {
+                Ok(Sent { message_id, thread_id })
+            }
+            Some(Stored::KeyReused) => Err(key_reused()),
+            Some(Stored::Gone) => Err(Error::NotFound("Inbox")),
+            Some(Stored::Duplicate | Stored::Paused) | None => Err(Error::RaceCondition),
+        }
+    }
+
+    /// Which of these addresses are inboxes.
+    async fn inboxes_among(&self, addresses: &[String]) -> Result<HashSet<String>> {
+        Ok(self.store().routes(addresses).await?.into_iter().map(|(address, _)| address).collect())
+    }
+
+    /// Whether this inbox may send at all.
+    async fn may_send(&self, caller: &Caller, inbox: &Inbox) -> Result<()> {
+        if caller.suspended {
+            return Err(Error::MessageRejected {
+                message: "Message rejected: this organization is suspended".to_owned(),
+                fix: Some("Ask the operator of this server".to_owned()),
+            });
+        }
+        if inbox.paused {
+            return Err(Error::InboxPaused);
+        }
+        if let Some(domain) = &inbox.governing_domain {
+            let sending = self.store().sending_domain(&caller.scope, domain).await?;
+            if !sending.is_some_and(|sending| sending.may_send) {
+                return Err(Error::DomainNotVerified { domain: domain.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The organization's daily quota: every recipient counts.
+    async fn within_quota(&self, scope: &Scope, count: usize, now: Timestamp) -> Result<()> {
+        let day = Duration::from_secs(24 * 3600);
+        let Some(usage) = self.store().send_usage(scope, now.minus(day)).await? else { return Ok(()) };
+        if usage.sent.saturating_add(count as u64) <= usage.limit {
+            return Ok(());
+        }
+        let free_at = usage.oldest.unwrap_or(now).plus(day);
+        Err(Error::RateLimited { retry_after_seconds: free_at.since(now).as_secs().max(1) })
+    }
+
+    /// The source of an answer or a forward, with what its raw bytes say.
+    async fn source(&self, scope: &Scope, message: &Message) -> Result<compose::Source> {
+        let raw = self.raw_bytes(scope, message).await?;
+        let aliases = match message.direction {
+            Direction::Received => self.store().message_aliases(scope, message).await?,
+            Direction::Sent => Vec::new(),
+        };
+        let message = message.clone();
+        crate::messages::heavy(move || compose::Source::of(message, raw, &aliases)).await
+    }
+}
+
+fn key_reused() -> Error {
+    Error::Conflict("This Idempotency-Key was used for another request".to_owned())
+}
+
+fn own_mailbox(inbox: &Inbox) -> Mailbox {
+    Mailbox { name: inbox.display_name.clone(), address: inbox.inbox_id.as_str().to_owned() }
+}
+
+fn texts(mailboxes: &[Mailbox]) -> Vec<String> {
+    mailboxes.iter().map(ToString::to_string).collect()
+}
+
+fn deliveries(addressed: &compose::Addressed, expires_at: Timestamp) -> Vec<NewDelivery> {
+    addressed
+        .all()
+        .map(|mailbox| NewDelivery {
+            recipient: mailbox.address.clone(),
+            destination: mailbox.address.rsplit_once('@').map_or("", |(_, domain)| domain).to_lowercase(),
+            expires_at,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn member_order_does_not_change_a_request() {
+        let a = serde_json::json!({"to": "x@y.test", "headers": {"A": "1", "B": "2"}});
+        let b = serde_json::json!({"headers": {"B": "2", "A": "1"}, "to": "x@y.test"});
+        assert_eq!(request_hash("send", "i", "", &a), request_hash("send", "i", "", &b));
+        assert_ne!(request_hash("send", "i", "", &a), request_hash("reply", "i", "", &a));
+        let c = serde_json::json!({"to": "x@y.test", "headers": {"A": "1", "B": "3"}});
+        assert_ne!(request_hash("send", "i", "", &a), request_hash("send", "i", "", &c));
+    }
+}
