@@ -16,8 +16,8 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use podmail_app::{App, Caller, Error};
-use podmail_domain::source::{hex, random};
 use podmail_domain::OrganizationId;
+use podmail_domain::source::{hex, random};
 
 use crate::error::{JSON, Problem, docs_page};
 use crate::limiter::{Allowance, Limiter};
@@ -117,7 +117,8 @@ impl Api {
     }
 
     fn with_routes(app: App, source: MetricsSource, routes: Vec<Route>) -> Self {
-        let metrics = Metrics::new(routes.iter().map(|route| (route.method.to_string(), route.path)).collect());
+        let metrics =
+            Metrics::new(routes.iter().map(|route| (route.method.to_string(), route.path)).collect());
         let limiter = Limiter::new(app.settings().requests_per_second);
         Self { inner: Arc::new(Inner { app, table: Table::new(routes), limiter, metrics, source }) }
     }
@@ -150,7 +151,9 @@ impl Api {
         if let Some(allowance) = seen.allowance {
             allowance.write(answer.headers_mut(), self.inner.app.now());
         }
-        answer.headers_mut().insert(REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal is a header value"));
+        answer
+            .headers_mut()
+            .insert(REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal is a header value"));
         let took = start.elapsed();
         self.inner.metrics.count(seen.route.map(|(index, _)| index), answer.status().as_u16(), took);
         tracing::info!(
@@ -246,7 +249,9 @@ impl Api {
                 let body = self.inner.metrics.text() + &(self.inner.source)();
                 page(StatusCode::OK, HeaderValue::from_static("text/plain; version=0.0.4"), body)
             }
-            "/docs/errors" => page(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), docs_page()),
+            "/docs/errors" => {
+                page(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), docs_page())
+            }
             _ => return None,
         })
     }
@@ -262,7 +267,8 @@ async fn narrow(app: &App, caller: Caller, found: &Match<'_>) -> Result<Caller, 
     if template.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && caller.own.inbox().is_some() {
         return Err(Error::ScopeForbidden);
     }
-    let param = |name: &str| found.params.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
+    let param =
+        |name: &str| found.params.iter().find(|(own, _)| *own == name).map(|(_, value)| value.as_str());
     let mut caller = caller;
     if let Some(pod) = param("pod_id") {
         caller = app.narrow_to_pod(&caller, pod).await?;
@@ -308,7 +314,10 @@ fn page(status: StatusCode, content_type: HeaderValue, body: impl Into<Bytes>) -
 
 /// An error with its causes.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    std::iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

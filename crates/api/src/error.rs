@@ -208,7 +208,8 @@ impl Problem {
         body.insert("docs".to_owned(), format!("{docs_url}/errors#{}", self.code.as_str()).into());
         body.extend(self.extra);
         let mut response = Response::new(Full::from(Value::Object(body).to_string()));
-        *response.status_mut() = StatusCode::from_u16(self.code.status()).expect("the table has valid statuses");
+        *response.status_mut() =
+            StatusCode::from_u16(self.code.status()).expect("the table has valid statuses");
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         if self.code.status() == 401 {
@@ -231,7 +232,9 @@ fn issue(issue: &Issue) -> Value {
         })
         .collect();
     let (code, extra) = match &issue.code {
-        IssueCode::InvalidType { expected, received: None } => ("invalid_type", json!({ "expected": expected })),
+        IssueCode::InvalidType { expected, received: None } => {
+            ("invalid_type", json!({ "expected": expected }))
+        }
         IssueCode::InvalidType { expected, received: Some(received) } => {
             ("invalid_type", json!({ "expected": expected, "received": received }))
         }
@@ -302,24 +305,96 @@ mod tests {
         let text = || "x".to_owned();
         for (error, status, code, name, message) in [
             (Error::NotFound("Inbox"), 404, "not_found", "NotFoundError", "Inbox not found"),
-            (Error::Unauthorized(Unauthorized::MissingAuthorization("y")), 401, "missing_authorization", "UnauthorizedError", "Unauthorized"),
-            (Error::Unauthorized(Unauthorized::InvalidTokenType), 401, "invalid_token_type", "UnauthorizedError", "Unauthorized"),
-            (Error::Unauthorized(Unauthorized::UnknownApiKey), 401, "unknown_api_key", "UnauthorizedError", "Forbidden"),
-            (Error::Unauthorized(Unauthorized::ApiKeyExpired), 401, "api_key_expired", "UnauthorizedError", "Forbidden"),
-            (Error::MissingPermission("inbox_read"), 403, "missing_permission", "ForbiddenError", "Forbidden"),
-            (Error::SubscriptionForbidden(Permission::LabelSpamRead), 403, "missing_permission", "ForbiddenError", "label_spam_read is forbidden"),
+            (
+                Error::Unauthorized(Unauthorized::MissingAuthorization("y")),
+                401,
+                "missing_authorization",
+                "UnauthorizedError",
+                "Unauthorized",
+            ),
+            (
+                Error::Unauthorized(Unauthorized::InvalidTokenType),
+                401,
+                "invalid_token_type",
+                "UnauthorizedError",
+                "Unauthorized",
+            ),
+            (
+                Error::Unauthorized(Unauthorized::UnknownApiKey),
+                401,
+                "unknown_api_key",
+                "UnauthorizedError",
+                "Forbidden",
+            ),
+            (
+                Error::Unauthorized(Unauthorized::ApiKeyExpired),
+                401,
+                "api_key_expired",
+                "UnauthorizedError",
+                "Forbidden",
+            ),
+            (
+                Error::MissingPermission("inbox_read"),
+                403,
+                "missing_permission",
+                "ForbiddenError",
+                "Forbidden",
+            ),
+            (
+                Error::SubscriptionForbidden(Permission::LabelSpamRead),
+                403,
+                "missing_permission",
+                "ForbiddenError",
+                "label_spam_read is forbidden",
+            ),
             (Error::ScopeForbidden, 403, "forbidden", "ForbiddenError", "Forbidden"),
-            (Error::PermissionEscalation { extra: vec![text()] }, 403, "permission_escalation", "ForbiddenError", "Forbidden"),
+            (
+                Error::PermissionEscalation { extra: vec![text()] },
+                403,
+                "permission_escalation",
+                "ForbiddenError",
+                "Forbidden",
+            ),
             (Error::UnrestrictedKeyRequired, 403, "unrestricted_key_required", "ForbiddenError", "Forbidden"),
-            (Error::AlreadyExists { resource: "Inbox", suggestions: vec![], fix: None }, 403, "already_exists", "AlreadyExistsError", "Inbox already exists"),
-            (Error::ResourceTaken { resource: "Inbox" }, 403, "resource_taken", "IsTakenError", "Inbox is taken"),
-            (Error::DomainNotVerified { domain: text() }, 403, "domain_not_verified", "DomainNotVerifiedError", "Domain not verified: x"),
-            (Error::MessageRejected { message: text(), fix: None }, 403, "message_rejected", "MessageRejectedError", "x"),
+            (
+                Error::AlreadyExists { resource: "Inbox", suggestions: vec![], fix: None },
+                403,
+                "already_exists",
+                "AlreadyExistsError",
+                "Inbox already exists",
+            ),
+            (
+                Error::ResourceTaken { resource: "Inbox" },
+                403,
+                "resource_taken",
+                "IsTakenError",
+                "Inbox is taken",
+            ),
+            (
+                Error::DomainNotVerified { domain: text() },
+                403,
+                "domain_not_verified",
+                "DomainNotVerifiedError",
+                "Domain not verified: x",
+            ),
+            (
+                Error::MessageRejected { message: text(), fix: None },
+                403,
+                "message_rejected",
+                "MessageRejectedError",
+                "x",
+            ),
             (Error::InboxPaused, 403, "inbox_paused", "InboxPausedError", "Inbox is paused"),
             (Error::Conflict(text()), 409, "conflict", "ConflictError", "x"),
             (Error::CannotDelete(text()), 409, "cannot_delete", "CannotDeleteError", "x"),
             (Error::Unprocessable(text()), 422, "unprocessable", "UnprocessableError", "x"),
-            (Error::Unavailable, 503, "service_unavailable", "ServiceUnavailableError", "Service unavailable"),
+            (
+                Error::Unavailable,
+                503,
+                "service_unavailable",
+                "ServiceUnavailableError",
+                "Service unavailable",
+            ),
             (Error::internal("secret"), 500, "internal_error", "ServerError", "Internal error"),
         ] {
             let (got, body) = body(Problem::of(&error)).await;
@@ -334,7 +409,10 @@ mod tests {
 
     #[tokio::test]
     async fn codes_add_their_own_members() {
-        let error = Error::Invalid(vec![Issue::custom(["add_labels".into(), 0.into()], "no"), Issue::too_big([], "array", 3)]);
+        let error = Error::Invalid(vec![
+            Issue::custom(["add_labels".into(), 0.into()], "no"),
+            Issue::too_big([], "array", 3),
+        ]);
         let (_, value) = body(Problem::of(&error)).await;
         assert_eq!(
             value["errors"],

@@ -1,6 +1,8 @@
 //! The members of a JSON body, read one by one; every violation is collected, and [`Fields::finish`] reports them
 //! all at once. Unknown members are ignored, nothing is coerced, NUL characters are removed.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
+
 use podmail_app::{Error, Issue, IssueCode, PathItem, Result};
 use podmail_domain::{Timestamp, limits};
 use serde_json::{Map, Value};
@@ -25,15 +27,6 @@ impl<T> Field<T> {
         match self {
             Self::Value(value) => Some(value),
             Self::Absent | Self::Null => None,
-        }
-    }
-    /// `None` when absent, `Some(None)` when null: the form of update inputs.
-    #[expect(clippy::option_option, reason = "absent, cleared and set are three states of an update")]
-    pub(crate) fn change(self) -> Option<Option<T>> {
-        match self {
-            Self::Absent => None,
-            Self::Null => Some(None),
-            Self::Value(value) => Some(Some(value)),
         }
     }
 }
@@ -280,26 +273,6 @@ impl Fields {
         })
         .value()
     }
-    /// A whole number from `min` to `max`; absent and null are alike.
-    pub(crate) fn integer(&mut self, name: &str, min: i64, max: i64) -> Option<i64> {
-        self.read(name, |value, path| {
-            let path = path.to_vec();
-            let Some(n) = value.as_i64() else {
-                return Err(vec![wrong_type(path, "integer", type_name(value))]);
-            };
-            let (code, message) = if n < min {
-                let code = IssueCode::TooSmall { origin: "number", minimum: min, inclusive: true };
-                (code, format!("Too small: expected number to be >={min}"))
-            } else if n > max {
-                let code = IssueCode::TooBig { origin: "number", maximum: max, inclusive: true };
-                (code, format!("Too big: expected number to be <={max}"))
-            } else {
-                return Ok(n);
-            };
-            Err(vec![Issue { path, code, message }])
-        })
-        .value()
-    }
     /// A date and time with a zone; absent and null are alike.
     pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
         self.read(name, |value, path| {
@@ -345,25 +318,14 @@ impl Fields {
         })
         .value()
     }
-    /// An object whose members `read` reads; absent and null are alike.
-    pub(crate) fn nested<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        let members = match self.members.get(name)? {
-            Value::Null => return None,
-            Value::Object(members) => members.clone(),
-            other => {
-                let issue = wrong_type(self.path(name), "object", type_name(other));
-                self.issue(issue);
-                return None;
-            }
-        };
-        let mut inner = Self::of(members, self.path(name));
-        let value = read(&mut inner);
-        inner.issues.into_iter().for_each(|issue| self.issue(issue));
-        Some(value)
-    }
     /// An array of at most `max` objects, each read by `read`; absent and null are alike. The array is taken out of
     /// the body, so that large members are not copied.
-    pub(crate) fn objects<T>(&mut self, name: &str, max: usize, mut read: impl FnMut(&mut Self) -> T) -> Option<Vec<T>> {
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &str,
+        max: usize,
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
         let path = self.path(name);
         let items = match self.members.get_mut(name)?.take() {
             Value::Null => return None,
@@ -430,7 +392,12 @@ fn text(value: &Value, path: &[PathItem], rule: Text) -> std::result::Result<Str
     }
 }
 
-fn texts(items: &[Value], path: &[PathItem], max: usize, rule: Text) -> std::result::Result<Vec<String>, Vec<Issue>> {
+fn texts(
+    items: &[Value],
+    path: &[PathItem],
+    max: usize,
+    rule: Text,
+) -> std::result::Result<Vec<String>, Vec<Issue>> {
     if items.len() > max {
         return Err(vec![Issue::too_big(path.iter().cloned(), "array", max)]);
     }

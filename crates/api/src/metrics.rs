@@ -57,8 +57,13 @@ impl Metrics {
         let routes = self.routes.iter().map(|(method, path)| (method.as_str(), *path));
         let rows = routes.zip(&self.counters).chain([(("", "other"), &self.other)]);
         for ((method, path), counters) in rows {
-            write_route(&mut requests, &mut durations, &format!("method=\"{method}\",route=\"{path}\""), counters)
-                .expect("writing to a string cannot fail");
+            write_route(
+                &mut requests,
+                &mut durations,
+                &format!("method=\"{method}\",route=\"{path}\""),
+                counters,
+            )
+            .expect("writing to a string cannot fail");
         }
         requests + &durations
     }
@@ -99,7 +104,8 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_route_and_class() {
-        let metrics = Metrics::new(vec![("GET".to_owned(), "/v0/inboxes"), ("POST".to_owned(), "/v0/inboxes")]);
+        let metrics =
+            Metrics::new(vec![("GET".to_owned(), "/v0/inboxes"), ("POST".to_owned(), "/v0/inboxes")]);
         metrics.count(Some(0), 200, Duration::from_millis(7));
         metrics.count(Some(0), 404, Duration::from_millis(700));
         metrics.count(None, 404, Duration::from_secs(100));

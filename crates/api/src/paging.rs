@@ -31,7 +31,8 @@ impl Rules {
     /// A plain list: any `limit` (up to 500 items in a page), `ascending` honoured.
     pub(crate) const LIST: Self = Self { limit_max: None, ascending: true, echo: true };
     /// A search, a filtered list or get-thread: `limit` at most 100.
-    pub(crate) const FILTERED: Self = Self { limit_max: Some(limits::PAGE_FILTERED_MAX as u64), ..Self::LIST };
+    pub(crate) const FILTERED: Self =
+        Self { limit_max: Some(limits::PAGE_FILTERED_MAX as u64), ..Self::LIST };
 
     /// `ascending` is ignored.
     #[must_use]
@@ -123,7 +124,12 @@ impl Paging {
     ///
     /// # Errors
     /// `Internal` when an item cannot be written.
-    pub(crate) fn reply<T, U: Serialize>(&self, name: &str, page: Page<T>, item: impl FnMut(T) -> U) -> Result<Reply> {
+    pub(crate) fn reply<T, U: Serialize>(
+        &self,
+        name: &str,
+        page: Page<T>,
+        item: impl FnMut(T) -> U,
+    ) -> Result<Reply> {
         let mut members = self.members(page.items.len(), page.next.as_ref());
         let items: Vec<U> = page.items.into_iter().map(item).collect();
         members.insert(name.to_owned(), serde_json::to_value(items).map_err(Error::internal)?);
@@ -139,7 +145,8 @@ fn limit(text: &str, max: Option<u64>) -> std::result::Result<u64, Issue> {
         let code = IssueCode::InvalidType { expected: "number", received: Some("NaN") };
         return Err(Issue { path, code, message: "Invalid input: expected number, received NaN".to_owned() });
     }
-    let value = if digits.is_empty() || text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
+    let value =
+        if digits.is_empty() || text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
     // What is echoed has to survive a JSON number of 53 bits.
     let value = value.min(1 << 53);
     match max {
@@ -227,7 +234,8 @@ mod tests {
         assert_eq!(first.order, Order::Ascending);
         let cursor = Cursor::new(Timestamp::from_micros(-7), "an id");
         let token = first.token(&cursor);
-        let again = page("/v0/pods", &format!("limit=9&ascending=true&page_token={token}"), Rules::LIST).unwrap();
+        let again =
+            page("/v0/pods", &format!("limit=9&ascending=true&page_token={token}"), Rules::LIST).unwrap();
         assert_eq!(again.after, Some(cursor));
         for (route, raw) in [
             ("/v0/inboxes", format!("ascending=1&page_token={token}")),
@@ -245,7 +253,8 @@ mod tests {
     fn a_page_has_a_token_only_when_more_follows() {
         let paging = page("/v0/pods", "limit=2", Rules::LIST).unwrap();
         for (next, want) in [(None, false), (Some(Cursor::new(Timestamp::from_micros(1), "x")), true)] {
-            let Reply::Json(bytes) = paging.reply("pods", Page { items: vec![1, 2], next }, |n| n).unwrap() else {
+            let Reply::Json(bytes) = paging.reply("pods", Page { items: vec![1, 2], next }, |n| n).unwrap()
+            else {
                 panic!("no JSON")
             };
             let value: Value = serde_json::from_slice(&bytes).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! [`Fields`]: crate::fields::Fields
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
+
 use percent_encoding::percent_decode_str;
 use podmail_app::auth::sha256;
 use podmail_app::{Error, Issue, IssueCode, Result};
@@ -100,7 +102,8 @@ impl Query {
             match array(value) {
                 Some(items) => values.extend(items),
                 None if commas && !value.starts_with('[') => {
-                    values.extend(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned));
+                    values
+                        .extend(value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned));
                 }
                 None if value.is_empty() => {}
                 None => values.push(value.clone()),

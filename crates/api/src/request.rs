@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use podmail_app::{App, Caller, Error, Issue, Result};
-use podmail_domain::{AttachmentId, MessageId, ThreadId, limits};
+use podmail_domain::{AttachmentId, MessageId, limits};
 use serde::Serialize;
 
 use crate::fields::{Fields, is_client_id};
@@ -41,16 +41,17 @@ impl Request {
         self.params.iter().any(|(own, _)| *own == name)
     }
     /// An identifier in the path; one of the wrong shape is not found.
-    pub(crate) fn id<T>(&self, name: &str, parse: fn(&str) -> Option<T>, resource: &'static str) -> Result<T> {
+    pub(crate) fn id<T>(
+        &self,
+        name: &str,
+        parse: fn(&str) -> Option<T>,
+        resource: &'static str,
+    ) -> Result<T> {
         parse(self.param(name)).ok_or(Error::NotFound(resource))
     }
     /// `{message_id}`, with the brackets that a client may have left out.
     pub(crate) fn message_id(&self) -> MessageId {
         MessageId::new(self.param("message_id"))
-    }
-    /// `{thread_id}`.
-    pub(crate) fn thread_id(&self) -> Result<ThreadId> {
-        self.id("thread_id", ThreadId::parse, "Thread")
     }
     /// `{attachment_id}`.
     pub(crate) fn attachment_id(&self) -> Result<AttachmentId> {
@@ -72,7 +73,10 @@ impl Request {
             Some(_) => Err(Error::invalid(Issue::format(
                 [NAME.into()],
                 "idempotency_key",
-                format!("Invalid {NAME}: expected 1 to {} characters of A-Z a-z 0-9 - . _ ~", limits::CLIENT_ID_CHARS),
+                format!(
+                    "Invalid {NAME}: expected 1 to {} characters of A-Z a-z 0-9 - . _ ~",
+                    limits::CLIENT_ID_CHARS
+                ),
             ))),
         }
     }

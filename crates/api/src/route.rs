@@ -233,7 +233,11 @@ mod tests {
             Route::post("/v0/inboxes/{inbox_id}/messages/batch-get", key, nothing),
             Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}/raw", key, nothing),
             Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", key, nothing),
-            Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}/attachments/{attachment_id}", key, nothing),
+            Route::get(
+                "/v0/inboxes/{inbox_id}/messages/{message_id}/attachments/{attachment_id}",
+                key,
+                nothing,
+            ),
             Route::delete("/v0/lists/{direction}/{type}/{entry}", key, nothing),
         ])
     }
@@ -248,24 +252,74 @@ mod tests {
             ("GET", "/v0/inboxes/", None),
             ("GET", "/v0/inboxes//messages", None),
             ("GET", "/v0/nothing", None),
-            ("GET", "/v0/inboxes/user+x@d.test", Some(("/v0/inboxes/{inbox_id}".into(), vec!["user+x@d.test"]))),
-            ("GET", "/v0/inboxes/user%2Bx%40d.test", Some(("/v0/inboxes/{inbox_id}".into(), vec!["user+x@d.test"]))),
+            (
+                "GET",
+                "/v0/inboxes/user+x@d.test",
+                Some(("/v0/inboxes/{inbox_id}".into(), vec!["user+x@d.test"])),
+            ),
+            (
+                "GET",
+                "/v0/inboxes/user%2Bx%40d.test",
+                Some(("/v0/inboxes/{inbox_id}".into(), vec!["user+x@d.test"])),
+            ),
             ("GET", "/v0/inboxes/a%00b@d.test", None),
             ("GET", "/v0/inboxes/i/messages/search", Some((format!("{m}/search"), vec!["i"]))),
-            ("DELETE", "/v0/inboxes/i/messages/search", Some((format!("{m}/{{message_id}}"), vec!["i", "search"]))),
+            (
+                "DELETE",
+                "/v0/inboxes/i/messages/search",
+                Some((format!("{m}/{{message_id}}"), vec!["i", "search"])),
+            ),
             ("POST", "/v0/inboxes/i/messages/batch-get", Some((format!("{m}/batch-get"), vec!["i"]))),
-            ("GET", "/v0/inboxes/i/messages/%3Ca/b@x%3E", Some((format!("{m}/{{message_id}}"), vec!["i", "<a/b@x>"]))),
-            ("GET", "/v0/inboxes/i/messages/%3Ca%2Fb%40x%3E", Some((format!("{m}/{{message_id}}"), vec!["i", "<a/b@x>"]))),
-            ("GET", "/v0/inboxes/i/messages/%3Ca%252Fb@x%3E", Some((format!("{m}/{{message_id}}"), vec!["i", "<a%2Fb@x>"]))),
-            ("POST", "/v0/inboxes/i/messages/%3Ca/b@x%3E/reply", Some((format!("{m}/{{message_id}}/reply"), vec!["i", "<a/b@x>"]))),
-            ("POST", "/v0/inboxes/i/messages/%3Ca%2Fb@x%3E/reply", Some((format!("{m}/{{message_id}}/reply"), vec!["i", "<a/b@x>"]))),
-            ("GET", "/v0/inboxes/i/messages/a/b/c@x/raw", Some((format!("{m}/{{message_id}}/raw"), vec!["i", "a/b/c@x"]))),
-            ("GET", "/v0/inboxes/i/messages/%3Ca/b@x%3E/attachments/7", Some((format!("{m}/{{message_id}}/attachments/{{attachment_id}}"), vec!["i", "<a/b@x>", "7"]))),
-            ("DELETE", "/v0/lists/send/block/a/b@x", Some(("/v0/lists/{direction}/{type}/{entry}".into(), vec!["send", "block", "a/b@x"]))),
+            (
+                "GET",
+                "/v0/inboxes/i/messages/%3Ca/b@x%3E",
+                Some((format!("{m}/{{message_id}}"), vec!["i", "<a/b@x>"])),
+            ),
+            (
+                "GET",
+                "/v0/inboxes/i/messages/%3Ca%2Fb%40x%3E",
+                Some((format!("{m}/{{message_id}}"), vec!["i", "<a/b@x>"])),
+            ),
+            (
+                "GET",
+                "/v0/inboxes/i/messages/%3Ca%252Fb@x%3E",
+                Some((format!("{m}/{{message_id}}"), vec!["i", "<a%2Fb@x>"])),
+            ),
+            (
+                "POST",
+                "/v0/inboxes/i/messages/%3Ca/b@x%3E/reply",
+                Some((format!("{m}/{{message_id}}/reply"), vec!["i", "<a/b@x>"])),
+            ),
+            (
+                "POST",
+                "/v0/inboxes/i/messages/%3Ca%2Fb@x%3E/reply",
+                Some((format!("{m}/{{message_id}}/reply"), vec!["i", "<a/b@x>"])),
+            ),
+            (
+                "GET",
+                "/v0/inboxes/i/messages/a/b/c@x/raw",
+                Some((format!("{m}/{{message_id}}/raw"), vec!["i", "a/b/c@x"])),
+            ),
+            (
+                "GET",
+                "/v0/inboxes/i/messages/%3Ca/b@x%3E/attachments/7",
+                Some((
+                    format!("{m}/{{message_id}}/attachments/{{attachment_id}}"),
+                    vec!["i", "<a/b@x>", "7"],
+                )),
+            ),
+            (
+                "DELETE",
+                "/v0/lists/send/block/a/b@x",
+                Some(("/v0/lists/{direction}/{type}/{entry}".into(), vec!["send", "block", "a/b@x"])),
+            ),
         ] {
             let method: Method = method.parse().unwrap();
             let found = table.find(&method, path).map(|found| {
-                (found.route.path.to_owned(), found.params.into_iter().map(|(_, value)| value).collect::<Vec<_>>())
+                (
+                    found.route.path.to_owned(),
+                    found.params.into_iter().map(|(_, value)| value).collect::<Vec<_>>(),
+                )
             });
             let want = want.map(|(path, params)| (path, params.into_iter().map(str::to_owned).collect()));
             assert_eq!(found, want, "{method} {path}");

@@ -60,7 +60,8 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
         }
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
+    let drained =
+        tokio::time::timeout(DRAIN_TIME, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(connections = connections.len(), "requests were cut off by the shutdown");
         connections.shutdown().await;

@@ -46,7 +46,11 @@ impl Caller {
             return Permissions::UNRESTRICTED;
         }
         Permissions(Some(
-            Permission::ALL.iter().filter(|p| self.allows(**p)).map(|p| (p.as_str().to_owned(), true)).collect(),
+            Permission::ALL
+                .iter()
+                .filter(|p| self.allows(**p))
+                .map(|p| (p.as_str().to_owned(), true))
+                .collect(),
         ))
     }
 

@@ -63,14 +63,26 @@ impl Issue {
         Self { path: path.into_iter().collect(), code: IssueCode::Custom, message: message.into() }
     }
     /// A value of a wrong format.
-    pub fn format(path: impl IntoIterator<Item = PathItem>, format: &'static str, message: impl Into<String>) -> Self {
-        Self { path: path.into_iter().collect(), code: IssueCode::InvalidFormat { format }, message: message.into() }
+    pub fn format(
+        path: impl IntoIterator<Item = PathItem>,
+        format: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            path: path.into_iter().collect(),
+            code: IssueCode::InvalidFormat { format },
+            message: message.into(),
+        }
     }
     /// A string or array that is too long.
     pub fn too_big(path: impl IntoIterator<Item = PathItem>, origin: &'static str, maximum: usize) -> Self {
         Self {
             path: path.into_iter().collect(),
-            code: IssueCode::TooBig { origin, maximum: i64::try_from(maximum).unwrap_or(i64::MAX), inclusive: true },
+            code: IssueCode::TooBig {
+                origin,
+                maximum: i64::try_from(maximum).unwrap_or(i64::MAX),
+                inclusive: true,
+            },
             message: format!("Too big: expected {origin} to have at most {maximum}"),
         }
     }
@@ -78,7 +90,11 @@ impl Issue {
     pub fn too_small(path: impl IntoIterator<Item = PathItem>, origin: &'static str, minimum: usize) -> Self {
         Self {
             path: path.into_iter().collect(),
-            code: IssueCode::TooSmall { origin, minimum: i64::try_from(minimum).unwrap_or(i64::MAX), inclusive: true },
+            code: IssueCode::TooSmall {
+                origin,
+                minimum: i64::try_from(minimum).unwrap_or(i64::MAX),
+                inclusive: true,
+            },
             message: format!("Too small: expected {origin} to have at least {minimum}"),
         }
     }

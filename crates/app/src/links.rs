@@ -8,9 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use podmail_domain::{
-    AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source,
-};
+use podmail_domain::{AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source};
 use podmail_store::{Message, Scope};
 
 use crate::{App, Error, Result};
@@ -73,7 +71,8 @@ impl App {
         let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
         let token = URL_SAFE_NO_PAD.encode(&subject);
         let signature = URL_SAFE_NO_PAD.encode(signature);
-        let url = format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/'));
+        let url =
+            format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/'));
         Ok((url, Timestamp::from_seconds(expires.seconds())))
     }
 
@@ -89,7 +88,9 @@ impl App {
         hmac::verify(&self.link_key().await?, &subject, &signature).map_err(|_| Error::ScopeForbidden)?;
         let subject = String::from_utf8(subject).map_err(|_| Error::ScopeForbidden)?;
         let parts: Vec<&str> = subject.split('.').collect();
-        let [organization, inbox, key, what, expires] = parts.as_slice() else { return Err(Error::ScopeForbidden) };
+        let [organization, inbox, key, what, expires] = parts.as_slice() else {
+            return Err(Error::ScopeForbidden);
+        };
         let expires = expires.parse().map(Timestamp::from_seconds).map_err(|_| Error::ScopeForbidden)?;
         if self.now() >= expires {
             return Err(Error::ScopeForbidden);
@@ -116,7 +117,10 @@ impl App {
             .await?
             .ok_or(Error::NotFound("Attachment"))?;
         Ok(Download {
-            content_type: stored.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned()),
+            content_type: stored
+                .content_type
+                .clone()
+                .unwrap_or_else(|| "application/octet-stream".to_owned()),
             filename: stored.filename.clone().unwrap_or_else(|| "attachment".to_owned()),
             bytes,
         })

@@ -48,10 +48,7 @@ impl App {
 
     /// A message that the caller may see, restricted or not.
     pub async fn message(&self, caller: &Caller, id: &MessageId) -> Result<Message> {
-        self.store()
-            .message(&caller.scope, id, caller.readable())
-            .await?
-            .ok_or(Error::NotFound("Message"))
+        self.store().message(&caller.scope, id, caller.readable()).await?.ok_or(Error::NotFound("Message"))
     }
 
     /// The full message with its bodies.
@@ -195,7 +192,10 @@ impl Substrings {
     pub(crate) fn fit(&self, senders: &[String], recipients: &[&[String]], subject: Option<&str>) -> bool {
         let holds = |text: &String, wanted: &str| text.to_lowercase().contains(wanted);
         self.senders.iter().all(|wanted| senders.iter().any(|text| holds(text, wanted)))
-            && self.recipients.iter().all(|wanted| recipients.iter().copied().flatten().any(|text| holds(text, wanted)))
+            && self
+                .recipients
+                .iter()
+                .all(|wanted| recipients.iter().copied().flatten().any(|text| holds(text, wanted)))
             && self.subjects.iter().all(|wanted| subject.unwrap_or_default().to_lowercase().contains(wanted))
     }
 }
@@ -251,11 +251,7 @@ pub(crate) async fn heavy<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
 }
 
 pub(crate) fn too_many_labels() -> Error {
-    Error::invalid(Issue::too_big(
-        ["add_labels".into()],
-        "array",
-        podmail_domain::limits::LABELS_PER_MESSAGE,
-    ))
+    Error::invalid(Issue::too_big(["add_labels".into()], "array", podmail_domain::limits::LABELS_PER_MESSAGE))
 }
 
 /// What a list shows of a message.
@@ -313,9 +309,6 @@ fn full(message: &Message, raw: &[u8]) -> wire::Message {
 }
 
 /// Which restricted labels a list shows, given what the request included.
-pub fn included(spam: bool, blocked: bool, unauthenticated: bool, trash: bool) -> Restricted {
-    [(spam, "spam"), (blocked, "blocked"), (unauthenticated, "unauthenticated"), (trash, "trash")]
-        .into_iter()
-        .filter(|(include, _)| *include)
-        .fold(Restricted::NONE, |seen, (_, label)| seen.with(label))
+pub fn included(mut include: impl FnMut(&str) -> bool) -> Restricted {
+    Restricted::LABELS.into_iter().filter(|label| include(label)).fold(Restricted::NONE, Restricted::with)
 }

@@ -105,7 +105,8 @@ impl App {
             let inbox = InboxId::parse(inbox).ok_or(Error::NotFound("Inbox"))?;
             scope = self.store().inbox_scope(&scope, &inbox).await?.ok_or(Error::NotFound("Inbox"))?;
         }
-        let key = self.issue(&scope, name, Permissions::UNRESTRICTED, None).await?.ok_or(Error::RaceCondition)?;
+        let key =
+            self.issue(&scope, name, Permissions::UNRESTRICTED, None).await?.ok_or(Error::RaceCondition)?;
         Ok((organization, key))
     }
 

@@ -228,7 +228,11 @@ impl App {
     }
 
     /// Stores a mail in inboxes; the outcomes are in the order of `routes`.
-    async fn deliver(&self, routes: &[Route], raw: Bytes) -> Result<std::result::Result<Vec<Stored>, Refusal>> {
+    async fn deliver(
+        &self,
+        routes: &[Route],
+        raw: Bytes,
+    ) -> Result<std::result::Result<Vec<Stored>, Refusal>> {
         let now = self.now();
         let mail = if raw.len() <= INLINE_WORK_BYTES {
             Mail::of(&raw)
@@ -272,7 +276,14 @@ impl App {
         Ok(StoredBytes::Object(name))
     }
 
-    fn arrival(&self, scope: &Scope, mail: &Mail, labels: &[String], bytes: StoredBytes, now: Timestamp) -> NewMessage {
+    fn arrival(
+        &self,
+        scope: &Scope,
+        mail: &Mail,
+        labels: &[String],
+        bytes: StoredBytes,
+        now: Timestamp,
+    ) -> NewMessage {
         let parsed = &mail.parsed;
         let domain = scope.inbox().map_or("", |inbox| inbox.id.domain());
         let substitute = MessageId::mint(self.ids(), now, domain);

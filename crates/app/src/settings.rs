@@ -82,7 +82,9 @@ impl Settings {
             domain_check_interval: Some(Duration::from_secs(60)),
             domain_recheck_interval: Some(Duration::from_secs(24 * 3600)),
             webhook_limit: 10_000,
-            webhook_retry_delays: [5, 300, 1800, 7200, 18_000, 36_000, 36_000].map(Duration::from_secs).to_vec(),
+            webhook_retry_delays: [5, 300, 1800, 7200, 18_000, 36_000, 36_000]
+                .map(Duration::from_secs)
+                .to_vec(),
             webhook_disable_after: Duration::from_secs(120 * 3600),
             delivery_retry_delays: [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec(),
             delivery_expire_after: Duration::from_secs(5 * 24 * 3600),

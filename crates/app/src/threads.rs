@@ -52,8 +52,10 @@ impl App {
         before: Option<&Cursor>,
         limit: usize,
     ) -> Result<(wire::ThreadItem, Vec<Message>, Option<Cursor>)> {
-        let page =
-            self.store().thread_messages(&caller.scope, thread.thread_id, caller.readable(), before, limit).await?;
+        let page = self
+            .store()
+            .thread_messages(&caller.scope, thread.thread_id, caller.readable(), before, limit)
+            .await?;
         let mut messages = Vec::with_capacity(page.items.len());
         for message in page.items.iter().rev() {
             messages.push(self.render_message(&message.scope(), message).await?);

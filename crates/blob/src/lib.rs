@@ -53,20 +53,27 @@ impl Blobs {
         let parsed = url::Url::parse(url).map_err(|error| Error::Url(format!("`{url}`: {error}")))?;
         match parsed.scheme() {
             "file" => {
-                let path = parsed.to_file_path().map_err(|()| Error::Url(format!("`{url}` is no absolute path")))?;
+                let path =
+                    parsed.to_file_path().map_err(|()| Error::Url(format!("`{url}` is no absolute path")))?;
                 Self::folder(&path)
             }
             "s3" => {
-                let bucket = parsed.host_str().ok_or_else(|| Error::Url(format!("`{url}` names no bucket")))?;
+                let bucket =
+                    parsed.host_str().ok_or_else(|| Error::Url(format!("`{url}` names no bucket")))?;
                 let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
                 for (name, value) in variables {
                     if let Ok(key) = name.to_ascii_lowercase().parse() {
                         builder = builder.with_config(key, value);
                     }
                 }
-                Ok(Self { store: Arc::new(builder.build()?), prefix: parsed.path().trim_matches('/').to_owned() })
+                Ok(Self {
+                    store: Arc::new(builder.build()?),
+                    prefix: parsed.path().trim_matches('/').to_owned(),
+                })
             }
-            scheme => Err(Error::Url(format!("`{scheme}` is not known; use file:///… or s3://bucket/prefix"))),
+            scheme => {
+                Err(Error::Url(format!("`{scheme}` is not known; use file:///… or s3://bucket/prefix")))
+            }
         }
     }
 
@@ -101,7 +108,11 @@ impl Blobs {
     }
 
     fn path(&self, name: &str) -> ObjectPath {
-        if self.prefix.is_empty() { ObjectPath::from(name) } else { ObjectPath::from(format!("{}/{name}", self.prefix)) }
+        if self.prefix.is_empty() {
+            ObjectPath::from(name)
+        } else {
+            ObjectPath::from(format!("{}/{name}", self.prefix))
+        }
     }
 }
 

@@ -25,7 +25,8 @@ impl DomainName {
                 && !label.ends_with('-')
         };
         let numeric_top = labels.last().is_some_and(|top| top.bytes().all(|b| b.is_ascii_digit()));
-        (labels.len() >= 2 && ascii.len() <= 253 && labels.iter().all(fits) && !numeric_top).then_some(Self(ascii))
+        (labels.len() >= 2 && ascii.len() <= 253 && labels.iter().all(fits) && !numeric_top)
+            .then_some(Self(ascii))
     }
 
     /// The name.

@@ -73,7 +73,10 @@ pub enum LabelError {
 /// Trims and lower-cases a label of a client and checks it.
 pub fn normalize(label: &str) -> Result<String, LabelError> {
     let label = label.trim().to_lowercase();
-    if label.is_empty() || label.chars().count() > crate::limits::LABEL_CHARS || label.chars().any(char::is_control) {
+    if label.is_empty()
+        || label.chars().count() > crate::limits::LABEL_CHARS
+        || label.chars().any(char::is_control)
+    {
         return Err(LabelError::Malformed);
     }
     if SYSTEM.contains(&label.as_str()) {

@@ -169,7 +169,9 @@ impl Aggregate {
         }
         self.timestamp = piece.timestamp;
         match piece.direction {
-            Direction::Received => self.received_timestamp = self.received_timestamp.max(Some(piece.timestamp)),
+            Direction::Received => {
+                self.received_timestamp = self.received_timestamp.max(Some(piece.timestamp))
+            }
             Direction::Sent => self.sent_timestamp = self.sent_timestamp.max(Some(piece.timestamp)),
         }
         add_distinct(&mut self.senders, [piece.from]);
@@ -212,7 +214,8 @@ mod tests {
     fn aggregates_do_not_depend_on_the_order_of_arrival() {
         let ids = [MessageId::new("a@x"), MessageId::new("b@x"), MessageId::new("c@x")];
         let (to, none) = (vec!["Bob <b@X.test>".to_owned()], Vec::new());
-        let labels = [vec!["received".to_owned(), "unread".to_owned()], vec!["sent".to_owned()], vec!["x".to_owned()]];
+        let labels =
+            [vec!["received".to_owned(), "unread".to_owned()], vec!["sent".to_owned()], vec!["x".to_owned()]];
         let piece = |n: usize, seconds: i64, direction, from| Piece {
             key: key(n as u128),
             message_id: &ids[n],

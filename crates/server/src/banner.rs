@@ -47,7 +47,9 @@ mod tests {
         let config = Config::defaults(Mode::Dev);
         let shown = text(&config, "http://127.0.0.1:8080", Some("am_us_1"));
         assert!(shown.contains("shown once): am_us_1\n"), "{shown}");
-        assert!(shown.contains("curl -s -X POST http://127.0.0.1:8080/v0/inboxes -H \"Authorization: Bearer am_us_1\""));
+        assert!(shown.contains(
+            "curl -s -X POST http://127.0.0.1:8080/v0/inboxes -H \"Authorization: Bearer am_us_1\""
+        ));
         let config = Config::defaults(Mode::Serve);
         assert_eq!(text(&config, "http://127.0.0.1:8080", None), "");
     }

@@ -21,7 +21,7 @@ use crate::system::{SystemClock, SystemIds};
 /// # Errors
 ///
 /// What could not be opened, and what to do about it.
-pub async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> anyhow::Result<App> {
+pub(crate) async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> anyhow::Result<App> {
     let bus = Bus::default();
     let ids: Arc<dyn IdSource> = Arc::new(SystemIds::new());
     let location = match &config.database {
@@ -34,7 +34,8 @@ pub async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> anyhow::R
     tasks.spawn_essential("store writer", writer);
     let blobs = blobs(config)?;
     let resolver: Arc<dyn Resolver> = Arc::new(
-        SystemResolver::new(config.dns.first().copied()).context("cannot use the name servers; check `dns`")?,
+        SystemResolver::new(config.dns.first().copied())
+            .context("cannot use the name servers; check `dns`")?,
     );
     let policy = Policy { allow_private: config.allow_private_egress };
     let egress = Egress::new(resolver.clone(), policy).context("cannot set up outgoing connections")?;

@@ -1,8 +1,8 @@
 //! Counters of the parts that are not HTTP, as Prometheus text. The API adds its own.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 /// The counters that the parts of a server share with `/metrics`.
 #[derive(Debug, Default)]
@@ -18,15 +18,30 @@ impl Metrics {
         let delivery = self.delivery.get().map(|counters| counters.read()).unwrap_or_default();
         let mut text = String::new();
         let rows = [
-            ("smtp_connections_total", "counter", "SMTP connections accepted", smtp.connections.load(Ordering::Relaxed)),
-            ("smtp_connections_open", "gauge", "SMTP connections open", smtp.connections_open.load(Ordering::Relaxed)),
+            (
+                "smtp_connections_total",
+                "counter",
+                "SMTP connections accepted",
+                smtp.connections.load(Ordering::Relaxed),
+            ),
+            (
+                "smtp_connections_open",
+                "gauge",
+                "SMTP connections open",
+                smtp.connections_open.load(Ordering::Relaxed),
+            ),
             (
                 "smtp_connections_refused_total",
                 "counter",
                 "SMTP connections over a bound",
                 smtp.connections_refused.load(Ordering::Relaxed),
             ),
-            ("smtp_tls_sessions_total", "counter", "SMTP sessions over TLS", smtp.tls_sessions.load(Ordering::Relaxed)),
+            (
+                "smtp_tls_sessions_total",
+                "counter",
+                "SMTP sessions over TLS",
+                smtp.tls_sessions.load(Ordering::Relaxed),
+            ),
             (
                 "smtp_messages_accepted_total",
                 "counter",
@@ -45,17 +60,30 @@ impl Metrics {
                 "Recipients refused",
                 smtp.recipients_refused.load(Ordering::Relaxed),
             ),
-            ("smtp_message_bytes_total", "counter", "Bytes of accepted messages", smtp.message_bytes.load(Ordering::Relaxed)),
+            (
+                "smtp_message_bytes_total",
+                "counter",
+                "Bytes of accepted messages",
+                smtp.message_bytes.load(Ordering::Relaxed),
+            ),
             ("delivery_attempts_total", "counter", "Outbound attempts that ended", delivery.attempts),
             ("delivery_delivered_total", "counter", "Recipients delivered to", delivery.delivered),
             ("delivery_bounced_total", "counter", "Recipients given up", delivery.bounced),
             ("delivery_deferred_total", "counter", "Times a recipient was put off", delivery.deferred),
-            ("delivery_rejected_total", "counter", "Recipients that we refused to send to", delivery.rejected),
+            (
+                "delivery_rejected_total",
+                "counter",
+                "Recipients that we refused to send to",
+                delivery.rejected,
+            ),
             ("delivery_in_flight", "gauge", "Outbound attempts running", delivery.in_flight),
         ];
         for (name, kind, help, value) in rows {
-            writeln!(text, "# HELP podmail_{name} {help}\n# TYPE podmail_{name} {kind}\npodmail_{name} {value}")
-                .expect("writing to a string cannot fail");
+            writeln!(
+                text,
+                "# HELP podmail_{name} {help}\n# TYPE podmail_{name} {kind}\npodmail_{name} {value}"
+            )
+            .expect("writing to a string cannot fail");
         }
         text
     }

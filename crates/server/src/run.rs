@@ -59,7 +59,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(listener) = smtp {
         let smtp_config = smtp_config(&config);
         let (sink, counters, token) = (Arc::new(app.clone()), metrics.smtp.clone(), tasks.token());
-        tasks.spawn_essential("smtp", smtp_in::Server::run(listener, sink, smtp_config, tls, counters, token));
+        tasks
+            .spawn_essential("smtp", smtp_in::Server::run(listener, sink, smtp_config, tls, counters, token));
     }
     if let Some(listener) = http {
         let source = metrics.clone();

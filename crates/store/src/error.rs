@@ -27,6 +27,10 @@ pub enum Error {
 }
 
 impl From<sqlx::Error> for Error {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the library adds variants; all others are the same to us"
+    )]
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut => Self::Busy,
@@ -41,11 +45,6 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         let Self::Database(sqlx::Error::Database(error)) = self else { return false };
         matches!(error.code().as_deref(), Some("40001" | "40P01"))
-    }
-
-    /// Whether a unique constraint refused the row.
-    pub(crate) fn is_unique_violation(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 }
 

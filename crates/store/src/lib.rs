@@ -46,8 +46,8 @@ pub use inboxes::{
 };
 pub use insert::{NewDelivery, NewMessage, SendUsage, Stored};
 pub use keys::{ApiKey, ApiKeyChange, KeyLevel, KeySecret, KeyWritten, NewApiKey};
-pub use migrate::Migrated;
 pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
+pub use migrate::Migrated;
 pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization, OrganizationChange};
 pub use page::{Cursor, Order, Page};
 pub use pods::{Pod, PodDeleted};

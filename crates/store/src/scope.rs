@@ -52,11 +52,6 @@ impl Scope {
     pub fn without_inbox(&self) -> Self {
         Self { inbox: None, ..self.clone() }
     }
-    /// The whole organization of this scope: for rules that span it (quotas, `client_id`), never for showing data.
-    #[must_use]
-    pub(crate) const fn whole_organization(&self) -> Self {
-        Self { organization: self.organization, pod: None, inbox: None }
-    }
     /// Whether a resource of this pod and inbox lies inside.
     pub fn covers(&self, pod: Option<PodId>, inbox: Option<InboxKey>) -> bool {
         match (&self.pod, &self.inbox) {

@@ -182,8 +182,7 @@ async fn stored(
     let mut query = Query::new(&text, args![organization]);
     let count = thread_ids.len().next_power_of_two();
     let marks = vec!["?"; count].join(",");
-    let padded =
-        thread_ids.iter().copied().chain(std::iter::repeat(*thread_ids.first().unwrap_or(&thread_ids[0])));
+    let padded = thread_ids.iter().copied().chain(std::iter::repeat(thread_ids.last().copied()).flatten());
     query.and(&format!("t.thread_id IN ({marks})"), padded.take(count).map(Value::from).collect());
     for row in query.all::<ThreadRow>(conn).await? {
         let (restricted, thread) = thread(row)?;

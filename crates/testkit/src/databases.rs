@@ -21,7 +21,10 @@ pub async fn databases() -> Vec<Database> {
     let mut all = vec![Database { url, folder }];
     #[expect(clippy::disallowed_methods, reason = "how the test script tells of its server")]
     if let Ok(server) = std::env::var("PODMAIL_TEST_POSTGRES") {
-        all.push(Database { url: fresh(&server).await, folder: tempfile::tempdir().expect("a temporary folder") });
+        all.push(Database {
+            url: fresh(&server).await,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        });
     }
     all
 }
@@ -33,6 +36,7 @@ async fn fresh(server: &str) -> String {
     let text = format!("CREATE DATABASE {name}");
     connection.execute(AssertSqlSafe(text)).await.expect("a fresh database");
     let (base, query) = server.split_once('?').map_or((server, None), |(base, query)| (base, Some(query)));
-    let root = base.rfind('/').filter(|at| *at > "postgres://".len()).map_or(base, |at| &base[..at]);
+    let root =
+        base.rfind('/').filter(|at| *at > "postgres://".len()).and_then(|at| base.get(..at)).unwrap_or(base);
     query.map_or_else(|| format!("{root}/{name}"), |query| format!("{root}/{name}?{query}"))
 }

@@ -30,8 +30,10 @@ async fn download(request: Request) -> Result<Reply> {
 
 /// `attachment` with the name in ASCII and, when it has other characters, as RFC 8187 §3.2 writes it.
 fn disposition(name: &str) -> HeaderValue {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\".contains(c) || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !"\"\\".contains(c) || c == ' ' { c } else { '_' })
+        .collect();
     let mut value = format!("attachment; filename=\"{plain}\"");
     if plain != name {
         let encoded = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
@@ -47,6 +49,9 @@ mod tests {
     #[test]
     fn names_are_quoted_and_encoded() {
         assert_eq!(disposition("a b.txt"), "attachment; filename=\"a b.txt\"");
-        assert_eq!(disposition("é\".txt"), "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%A9%22%2Etxt");
+        assert_eq!(
+            disposition("é\".txt"),
+            "attachment; filename=\"__.txt\"; filename*=UTF-8''%C3%A9%22%2Etxt"
+        );
     }
 }

@@ -128,15 +128,13 @@ fn flags(fields: &mut Fields) -> Field<BTreeMap<String, bool>> {
     let mut flags = BTreeMap::new();
     let mut unknown = Vec::new();
     for (name, value) in members {
-        match value {
-            _ if Permission::parse(&name).is_none() => unknown.push(name),
-            Value::Bool(on) => {
-                flags.insert(name, on);
-            }
-            other => {
-                let at = path.iter().cloned().chain([name.into()]).collect();
-                fields.issue(wrong_type(at, "boolean", type_name(&other)));
-            }
+        if Permission::parse(&name).is_none() {
+            unknown.push(name);
+        } else if let Some(on) = value.as_bool() {
+            flags.insert(name, on);
+        } else {
+            let at = path.iter().cloned().chain([name.into()]).collect();
+            fields.issue(wrong_type(at, "boolean", type_name(&value)));
         }
     }
     if !unknown.is_empty() {

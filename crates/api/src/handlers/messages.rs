@@ -66,7 +66,14 @@ async fn list(request: Request) -> Result<Reply> {
     let paging = query.page(rules)?;
     let page = request
         .app
-        .list_messages(request.caller()?, &filter, &substrings, paging.order, paging.after.as_ref(), paging.limit)
+        .list_messages(
+            request.caller()?,
+            &filter,
+            &substrings,
+            paging.order,
+            paging.after.as_ref(),
+            paging.limit,
+        )
         .await?;
     paging.reply("messages", page, |message| message)
 }
@@ -78,13 +85,7 @@ pub(super) fn labels(query: &mut Query) -> Vec<String> {
 
 /// Which restricted labels a list includes.
 pub(super) fn visible(query: &mut Query) -> podmail_domain::label::Restricted {
-    let mut include = |name: &str| query.boolean(name).unwrap_or(false);
-    included(
-        include("include_spam"),
-        include("include_blocked"),
-        include("include_unauthenticated"),
-        include("include_trash"),
-    )
+    included(|label| query.boolean(&format!("include_{label}")).unwrap_or(false))
 }
 
 /// Case-insensitive substrings that all have to match.
@@ -131,7 +132,8 @@ async fn batch_get(request: Request) -> Result<Reply> {
 /// `add_labels` and `remove_labels`, at least one label in all.
 pub(super) fn label_change(fields: &mut Fields) -> LabelChange {
     let mut read = |name: &str| {
-        let given = fields.one_or_many(name, 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default();
+        let given =
+            fields.one_or_many(name, 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default();
         let mut issues = Vec::new();
         let labels = check::labels_at(name, &given, &mut issues);
         for issue in issues {
@@ -281,7 +283,9 @@ fn input(fields: &mut Fields, route: Sending) -> SendInput {
         subject: fields.string("subject", Text::any()),
         text: fields.string("text", Text::any()),
         html: fields.string("html", Text::any()),
-        labels: fields.one_or_many("labels", 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default(),
+        labels: fields
+            .one_or_many("labels", 10 * limits::LABELS_PER_MESSAGE, Text::any())
+            .unwrap_or_default(),
         headers: headers(fields),
         track_opens: fields.boolean("track_opens").unwrap_or(false),
         reply_all: route == Sending::Reply && fields.boolean("reply_all").unwrap_or(false),
@@ -314,7 +318,8 @@ fn headers(fields: &mut Fields) -> Vec<(String, String)> {
     for (name, value) in members {
         match value {
             Value::String(value) => headers.push((name, value)),
-            other => {
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 let received = crate::fields::type_name(&other);
                 let path = vec!["headers".into(), name.into()];
                 fields.issue(crate::fields::wrong_type(path, "string", received));

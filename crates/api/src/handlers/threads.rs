@@ -13,8 +13,9 @@ pub(crate) fn routes() -> Vec<Route> {
     use Permission::{MessageDelete, MessageRead, MessageUpdate};
     let list = Route::get("/v0/threads", MessageRead, list).types("", "ListThreadsResponse");
     let get = Route::get("/v0/threads/{thread_id}", MessageRead, get).types("", "Thread");
-    let attachment = Route::get("/v0/threads/{thread_id}/attachments/{attachment_id}", MessageRead, attachment)
-        .types("", "AttachmentResponse");
+    let attachment =
+        Route::get("/v0/threads/{thread_id}/attachments/{attachment_id}", MessageRead, attachment)
+            .types("", "AttachmentResponse");
     let update = Route::patch("/v0/threads/{thread_id}", MessageUpdate, update)
         .types("UpdateThreadRequest", "UpdateThreadResponse");
     let delete = Route::delete("/v0/threads/{thread_id}", MessageDelete, delete);
@@ -32,7 +33,13 @@ pub(crate) fn routes() -> Vec<Route> {
             "/v0/inboxes/{inbox_id}/threads/{thread_id}/attachments/{attachment_id}",
         ],
     ] {
-        routes.extend([list.at(collection), get.at(item), update.at(item), delete.at(item), attachment.at(file)]);
+        routes.extend([
+            list.at(collection),
+            get.at(item),
+            update.at(item),
+            delete.at(item),
+            attachment.at(file),
+        ]);
     }
     routes
 }
@@ -63,7 +70,14 @@ async fn list(request: Request) -> Result<Reply> {
     let paging = query.page(rules)?;
     let page = request
         .app
-        .list_threads(request.caller()?, &filter, &substrings, paging.order, paging.after.as_ref(), paging.limit)
+        .list_threads(
+            request.caller()?,
+            &filter,
+            &substrings,
+            paging.order,
+            paging.after.as_ref(),
+            paging.limit,
+        )
         .await?;
     paging.reply("threads", page, |thread| thread)
 }
@@ -75,7 +89,8 @@ async fn get(request: Request) -> Result<Reply> {
     let limited = query.raw("limit").is_some();
     let paging = query.page(Rules::FILTERED.newest_first())?;
     let limit = if limited { paging.limit } else { limits::PAGE_FILTERED_MAX };
-    let (item, messages, next) = request.app.thread_page(caller, &thread, paging.after.as_ref(), limit).await?;
+    let (item, messages, next) =
+        request.app.thread_page(caller, &thread, paging.after.as_ref(), limit).await?;
     let mut whole = match serde_json::to_value(&item) {
         Ok(serde_json::Value::Object(members)) => members,
         Ok(_) => serde_json::Map::new(),

@@ -1,5 +1,7 @@
 //! Webhooks.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
+
 use podmail_app::webhooks::{CreateWebhook, UpdateHeaders, UpdateWebhook};
 use podmail_app::{Issue, IssueCode, Result};
 use podmail_domain::{EventType, Permission, limits};
@@ -37,7 +39,8 @@ pub(crate) fn routes() -> Vec<Route> {
             Route::patch(one, Permission::WebhookUpdate, update).types("UpdateWebhook", "Webhook"),
             Route::delete(one, Permission::WebhookDelete, delete),
             Route::get(headers, Permission::WebhookRead, header_names).types("", "WebhookHeaders"),
-            Route::patch(headers, Permission::WebhookUpdate, update_headers).types("UpdateWebhookHeaders", ""),
+            Route::patch(headers, Permission::WebhookUpdate, update_headers)
+                .types("UpdateWebhookHeaders", ""),
         ]);
     }
     routes

@@ -102,7 +102,8 @@ async fn victim(world: &World, organization: &str, pod: String, inbox: String, k
         serde_json::json!({ "url": "https://hooks.test/in", "event_types": ["message.received"] }),
     )
     .await;
-    let domain = post(format!("/v0/pods/{pod}/domains"), serde_json::json!({ "domain": "victim.test" })).await;
+    let domain =
+        post(format!("/v0/pods/{pod}/domains"), serde_json::json!({ "domain": "victim.test" })).await;
     let sent = post(
         format!("/v0/inboxes/{inbox}/messages/send"),
         serde_json::json!({ "to": ["someone@else.test"], "subject": "s", "text": "t" }),
@@ -135,7 +136,8 @@ async fn no_route_opens_to_a_key_that_does_not_cover_it() {
     let (_, foreign_powerless) = world.key(&foreign, Some("{}"), None).await;
     let pod_id = pod.pod().unwrap().to_string();
     let victim = victim(&world, &organization_key, pod_id, "one@mail.test".to_owned(), pod_key_id).await;
-    let belongings = [&victim.pod, &victim.inbox, &victim.thread, &victim.key, &victim.webhook, &victim.domain];
+    let belongings =
+        [&victim.pod, &victim.inbox, &victim.thread, &victim.key, &victim.webhook, &victim.domain];
 
     let mut public = Vec::new();
     for operation in operations() {
@@ -168,9 +170,15 @@ async fn no_route_opens_to_a_key_that_does_not_cover_it() {
                     assert_eq!(answer.text, absent.text, "{what}: an absent one looks different");
                 }
                 None => {
-                    assert!([200, 400, 422].contains(&answer.status), "{what}: {} {}", answer.status, answer.text);
+                    assert!(
+                        [200, 400, 422].contains(&answer.status),
+                        "{what}: {} {}",
+                        answer.status,
+                        answer.text
+                    );
                     // The other inbox lies in the same pod and may name it.
-                    for id in belongings.into_iter().filter(|id| level != Level::Inbox || **id != victim.pod) {
+                    for id in belongings.into_iter().filter(|id| level != Level::Inbox || **id != victim.pod)
+                    {
                         assert!(!answer.text.contains(id.as_str()), "{what} shows {id}: {}", answer.text);
                     }
                 }

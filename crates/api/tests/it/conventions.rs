@@ -87,7 +87,9 @@ async fn bodies_are_json_objects_whatever_their_content_type() {
             .body(Full::from(body.to_owned()));
         world.send(request.unwrap()).await
     };
-    for (body, content_type) in [("", "a/b"), ("{}", "text/plain"), ("{\"name\":\"x\",\"unknown\":[1]}", "text/plain")] {
+    for (body, content_type) in
+        [("", "a/b"), ("{}", "text/plain"), ("{\"name\":\"x\",\"unknown\":[1]}", "text/plain")]
+    {
         let answer = post(body, content_type).await;
         assert_eq!(answer.status, 200, "{body}: {}", answer.text);
     }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::{Answer, World};
 
 impl World {
-    async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+    async fn post_json(&self, path: &str, key: &str, body: &Value) -> Answer {
         self.call(&Method::POST, path, Some(key), &body.to_string()).await
     }
-    async fn patch(&self, path: &str, key: &str, body: &Value) -> Answer {
+    async fn patch_json(&self, path: &str, key: &str, body: &Value) -> Answer {
         self.call(&Method::PATCH, path, Some(key), &body.to_string()).await
     }
-    async fn delete(&self, path: &str, key: &str) -> Answer {
+    async fn remove(&self, path: &str, key: &str) -> Answer {
         self.call(&Method::DELETE, path, Some(key), "").await
     }
 }
@@ -26,8 +26,9 @@ fn expect(answer: &Answer, status: u16, code: &str) {
 }
 
 fn ids(answer: &Answer, list: &str, id: &str) -> Vec<String> {
-    let items = answer.body[list].as_array().unwrap_or_else(|| panic!("{}", answer.text));
-    items.iter().map(|item| item[id].as_str().unwrap().to_owned()).collect()
+    let items = answer.body.get(list).and_then(Value::as_array).expect("a list");
+    let id_of = |item: &Value| item.get(id).and_then(Value::as_str).expect("the member").to_owned();
+    items.iter().map(id_of).collect()
 }
 
 #[tokio::test]
@@ -44,7 +45,7 @@ async fn a_new_organization_has_one_pod_that_cannot_be_deleted() {
             "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z",
         }]})
     );
-    let answer = world.delete(&format!("/v0/pods/{organization}"), &key).await;
+    let answer = world.remove(&format!("/v0/pods/{organization}"), &key).await;
     expect(&answer, 409, "cannot_delete");
 
     let shown = world.get("/v0/organizations", &key).await;
@@ -64,28 +65,28 @@ async fn a_new_organization_has_one_pod_that_cannot_be_deleted() {
 async fn a_pod_is_found_by_its_client_id_and_made_once() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    let first = world.post("/v0/pods", &key, &json!({ "name": " Tenant ", "client_id": "t-1" })).await;
+    let first = world.post_json("/v0/pods", &key, &json!({ "name": " Tenant ", "client_id": "t-1" })).await;
     assert_eq!(
         (first.status, &first.body["name"], &first.body["client_id"]),
         (200, &json!("Tenant"), &json!("t-1"))
     );
-    let again = world.post("/v0/pods", &key, &json!({ "name": "Other", "client_id": "t-1" })).await;
+    let again = world.post_json("/v0/pods", &key, &json!({ "name": "Other", "client_id": "t-1" })).await;
     assert_eq!(again.body, first.body);
     assert_eq!(world.get("/v0/pods/t-1", &key).await.body, first.body);
-    assert_eq!(world.post("/v0/pods", &key, &json!({})).await.body["name"], "My Pod");
+    assert_eq!(world.post_json("/v0/pods", &key, &json!({})).await.body["name"], "My Pod");
 
-    let refused = world.post("/v0/pods", &key, &json!({ "name": "  ", "client_id": "a@b" })).await;
+    let refused = world.post_json("/v0/pods", &key, &json!({ "name": "  ", "client_id": "a@b" })).await;
     expect(&refused, 400, "validation_error");
     let paths: Vec<&Value> =
         refused.body["errors"].as_array().unwrap().iter().map(|issue| &issue["path"]).collect();
     assert_eq!(paths, [&json!(["name"]), &json!(["client_id"])]);
     for name in ["x".repeat(257), "a\nb".to_owned()] {
-        expect(&world.post("/v0/pods", &key, &json!({ "name": name })).await, 400, "validation_error");
+        expect(&world.post_json("/v0/pods", &key, &json!({ "name": name })).await, 400, "validation_error");
     }
 
-    assert_eq!(world.delete("/v0/pods/t-1", &key).await.status, 204);
+    assert_eq!(world.remove("/v0/pods/t-1", &key).await.status, 204);
     expect(&world.get("/v0/pods/t-1", &key).await, 404, "not_found");
-    let fresh = world.post("/v0/pods", &key, &json!({ "client_id": "t-1" })).await;
+    let fresh = world.post_json("/v0/pods", &key, &json!({ "client_id": "t-1" })).await;
     assert_ne!(fresh.body["pod_id"], first.body["pod_id"]);
 }
 
@@ -97,12 +98,12 @@ async fn a_pod_with_an_inbox_is_not_deleted_and_its_keys_end_with_it() {
     let (_, pod_key) = world.key(&pod, None, None).await;
     let inbox = world.inbox(&pod, "desk@mail.test").await;
     let path = format!("/v0/pods/{}", pod.pod().unwrap());
-    let refused = world.delete(&path, &key).await;
+    let refused = world.remove(&path, &key).await;
     expect(&refused, 409, "cannot_delete");
     assert_eq!(refused.body["message"], "Cannot delete Pod: Cannot delete pod with existing inboxes");
     assert!(world.store.delete_inbox(&inbox, world.clock.now()).await.unwrap());
     assert_eq!(world.get("/v0/auth/me", &pod_key).await.status, 200);
-    assert_eq!(world.delete(&path, &key).await.status, 204);
+    assert_eq!(world.remove(&path, &key).await.status, 204);
     expect(&world.get("/v0/auth/me", &pod_key).await, 401, "unknown_api_key");
 }
 
@@ -142,7 +143,7 @@ async fn a_key_says_who_it_is_at_every_level() {
     assert_eq!(ids(&world.get("/v0/pods", &pod_key).await, "pods", "pod_id"), [pod_id]);
     let default = PodId::default_of(scope.organization());
     expect(&world.get(&format!("/v0/pods/{default}"), &pod_key).await, 404, "not_found");
-    expect(&world.post("/v0/pods", &pod_key, &json!({})).await, 403, "missing_permission");
+    expect(&world.post_json("/v0/pods", &pod_key, &json!({})).await, 403, "missing_permission");
     let refused = world.get("/v0/organizations", &pod_key).await;
     expect(&refused, 403, "missing_permission");
     assert!(refused.body["fix"].as_str().unwrap().contains("organization_read"));
@@ -157,7 +158,8 @@ async fn a_created_key_shows_its_secret_once_and_its_use_once_it_is_flushed() {
     assert_eq!((made.status, &made.body["name"]), (200, &json!("My API Key")));
     let secret = made.body["api_key"].as_str().unwrap().to_owned();
     assert!(secret.starts_with("am_us_") && secret.len() == 70, "{secret}");
-    assert_eq!(made.body["prefix"], secret[..12]);
+    let prefix: String = secret.chars().take(12).collect();
+    assert_eq!(made.body["prefix"], prefix);
     let id = made.body["api_key_id"].as_str().unwrap().to_owned();
     let path = format!("/v0/api-keys/{id}");
 
@@ -166,7 +168,7 @@ async fn a_created_key_shows_its_secret_once_and_its_use_once_it_is_flushed() {
     assert_eq!(
         list.body["api_keys"],
         json!([{
-            "type": "bearer", "api_key_id": id, "prefix": secret[..12], "name": "My API Key",
+            "type": "bearer", "api_key_id": id, "prefix": prefix, "name": "My API Key",
             "created_at": "2026-03-01T09:00:01.000Z", "updated_at": "2026-03-01T09:00:01.000Z",
         }])
     );
@@ -179,9 +181,9 @@ async fn a_created_key_shows_its_secret_once_and_its_use_once_it_is_flushed() {
     world.app.flush_used_keys().await.unwrap();
     let shown = world.get(&path, &key).await;
     assert_eq!(shown.body["used_at"], "2026-03-01T09:00:01.000Z");
-    assert_eq!(world.delete(&path, &secret).await.status, 204, "a key may delete itself");
+    assert_eq!(world.remove(&path, &secret).await.status, 204, "a key may delete itself");
     expect(&world.get("/v0/auth/me", &secret).await, 401, "unknown_api_key");
-    expect(&world.delete(&path, &key).await, 404, "not_found");
+    expect(&world.remove(&path, &key).await, 404, "not_found");
 }
 
 #[tokio::test]
@@ -194,14 +196,14 @@ async fn the_route_decides_the_level_of_a_key_and_what_a_list_shows() {
     let (of_pod, of_inbox) = (format!("/v0/pods/{pod_id}/api-keys"), "/v0/inboxes/desk@mail.test/api-keys");
     let (_, pod_key) = world.key(&pod, None, None).await;
 
-    let a = world.post(&of_pod, &key, &json!({ "name": "a" })).await;
+    let a = world.post_json(&of_pod, &key, &json!({ "name": "a" })).await;
     assert_eq!((&a.body["pod_id"], a.body.get("inbox_id")), (&json!(pod_id), None));
-    let b = world.post(of_inbox, &pod_key, &json!({ "name": "b" })).await;
+    let b = world.post_json(of_inbox, &pod_key, &json!({ "name": "b" })).await;
     assert_eq!((&b.body["pod_id"], &b.body["inbox_id"]), (&json!(pod_id), &json!("desk@mail.test")));
-    let c = world.post("/v0/api-keys", &pod_key, &json!({ "name": "c" })).await;
+    let c = world.post_json("/v0/api-keys", &pod_key, &json!({ "name": "c" })).await;
     assert_eq!(c.body["pod_id"], pod_id, "the caller's own level");
     let inbox_key = b.body["api_key"].as_str().unwrap();
-    let d = world.post("/v0/api-keys", inbox_key, &json!({ "name": "d" })).await;
+    let d = world.post_json("/v0/api-keys", inbox_key, &json!({ "name": "d" })).await;
     assert_eq!(d.body["inbox_id"], "desk@mail.test");
 
     for (path, who, want) in [
@@ -214,14 +216,14 @@ async fn the_route_decides_the_level_of_a_key_and_what_a_list_shows() {
         assert_eq!(ids(&world.get(path, who).await, "api_keys", "name"), want, "{path}");
     }
     let (a, b) = (a.body["api_key_id"].as_str().unwrap(), b.body["api_key_id"].as_str().unwrap());
-    expect(&world.delete(&format!("{of_pod}/{b}"), &key).await, 404, "not_found");
-    expect(&world.delete(&format!("{of_inbox}/{a}"), &key).await, 404, "not_found");
+    expect(&world.remove(&format!("{of_pod}/{b}"), &key).await, 404, "not_found");
+    expect(&world.remove(&format!("{of_inbox}/{a}"), &key).await, 404, "not_found");
     expect(&world.get(&format!("{of_pod}/{a}"), &key).await, 404, "not_found");
     assert_eq!(
-        world.patch(&format!("{of_inbox}/{b}"), &key, &json!({ "name": "B" })).await.body["name"],
+        world.patch_json(&format!("{of_inbox}/{b}"), &key, &json!({ "name": "B" })).await.body["name"],
         "B"
     );
-    assert_eq!(world.delete(&format!("{of_pod}/{a}"), &key).await.status, 204);
+    assert_eq!(world.remove(&format!("{of_pod}/{a}"), &key).await.status, 204);
 }
 
 #[tokio::test]
@@ -232,7 +234,7 @@ async fn a_key_hands_out_and_takes_away_no_more_than_it_has() {
     let (own_id, weak) = world.key(&scope, Some(own), None).await;
     let (strong_id, _) = world.key(&scope, None, None).await;
     let (other_id, _) = world.key(&scope, Some(r#"{"message_send":true}"#), None).await;
-    let create = async |who: &str, body: Value| world.post("/v0/api-keys", who, &body).await;
+    let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
 
     let refused =
         create(&weak, json!({ "permissions": { "message_read": true, "message_send": true } })).await;
@@ -258,26 +260,26 @@ async fn a_key_hands_out_and_takes_away_no_more_than_it_has() {
     let (own_path, strong) = (format!("/v0/api-keys/{own_id}"), format!("/v0/api-keys/{strong_id}"));
     let other = format!("/v0/api-keys/{other_id}");
     let less = json!({ "permissions": { "message_read": true } });
-    expect(&world.patch(&strong, &weak, &less).await, 403, "unrestricted_key_required");
-    assert_eq!(world.patch(&strong, &weak, &json!({ "name": "renamed" })).await.body["name"], "renamed");
-    expect(&world.patch(&other, &weak, &less).await, 403, "permission_escalation");
+    expect(&world.patch_json(&strong, &weak, &less).await, 403, "unrestricted_key_required");
+    assert_eq!(world.patch_json(&strong, &weak, &json!({ "name": "renamed" })).await.body["name"], "renamed");
+    expect(&world.patch_json(&other, &weak, &less).await, 403, "permission_escalation");
     expect(
-        &world.patch(&own_path, &weak, &json!({ "permissions": null })).await,
+        &world.patch_json(&own_path, &weak, &json!({ "permissions": null })).await,
         403,
         "unrestricted_key_required",
     );
-    expect(&world.delete(&strong, &weak).await, 403, "permission_escalation");
-    expect(&world.delete(&other, &weak).await, 403, "permission_escalation");
+    expect(&world.remove(&strong, &weak).await, 403, "permission_escalation");
+    expect(&world.remove(&other, &weak).await, 403, "permission_escalation");
     let child = format!("/v0/api-keys/{}", child.body["api_key_id"].as_str().unwrap());
     assert_eq!(
-        world.patch(&child, &weak, &json!({ "permissions": {} })).await.body["permissions"],
+        world.patch_json(&child, &weak, &json!({ "permissions": {} })).await.body["permissions"],
         json!({})
     );
-    assert_eq!(world.delete(&child, &weak).await.status, 204);
+    assert_eq!(world.remove(&child, &weak).await.status, 204);
 
-    let freed = world.patch(&other, &key, &json!({ "permissions": null })).await;
+    let freed = world.patch_json(&other, &key, &json!({ "permissions": null })).await;
     assert!(freed.status == 200 && freed.body.get("permissions").is_none(), "{}", freed.text);
-    assert_eq!(world.delete(&strong, &key).await.status, 204);
+    assert_eq!(world.remove(&strong, &key).await.status, 204);
 }
 
 #[tokio::test]
@@ -340,7 +342,7 @@ async fn a_child_never_outlives_its_creator() {
     let (scope, key) = world.organization("one").await;
     let tomorrow = world.clock.now().plus(Duration::from_secs(86_400));
     let (_, ending) = world.key(&scope, None, Some(tomorrow)).await;
-    let create = async |who: &str, body: Value| world.post("/v0/api-keys", who, &body).await;
+    let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
     expect(
         &create(&ending, json!({ "expires_at": "2026-03-08T09:00:00Z" })).await,
         403,

@@ -1,5 +1,7 @@
 //! The API over an in-process product with SQLite.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail loudly")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,8 +58,10 @@ impl Answer {
 impl World {
     pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location = Location::parse(&format!("sqlite:{}", folder.path().join("podmail.db").display())).unwrap();
-        let (bus, ids, clock) = (Bus::default(), Arc::new(TestIds::default()), Arc::new(FakeClock::default()));
+        let location =
+            Location::parse(&format!("sqlite:{}", folder.path().join("podmail.db").display())).unwrap();
+        let (bus, ids, clock) =
+            (Bus::default(), Arc::new(TestIds::default()), Arc::new(FakeClock::default()));
         let shared: Arc<dyn IdSource> = ids.clone();
         let (store, task) = Store::open(&location, shared.clone(), on_commit(bus.clone())).await.unwrap();
         let mut writer = tokio::task::JoinSet::new();
@@ -122,7 +126,12 @@ impl World {
     }
 
     /// A key of `scope`: its id and its secret. `flags` is the permissions object, `None` an unrestricted key.
-    pub(crate) async fn key(&self, scope: &Scope, flags: Option<&str>, end: Option<Timestamp>) -> (String, String) {
+    pub(crate) async fn key(
+        &self,
+        scope: &Scope,
+        flags: Option<&str>,
+        end: Option<Timestamp>,
+    ) -> (String, String) {
         let (secret, kept) = self.secret();
         let new = NewApiKey {
             name: "k".to_owned(),

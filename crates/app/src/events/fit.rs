@@ -74,7 +74,9 @@ fn within(event: &MessageReceived) -> Option<Bytes> {
 mod tests {
     use podmail_api_types::messages::Attachment;
     use podmail_api_types::webhooks::Envelope;
-    use podmail_domain::{AttachmentId, EventId, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp};
+    use podmail_domain::{
+        AttachmentId, EventId, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp,
+    };
     use serde_json::Value;
 
     use super::*;

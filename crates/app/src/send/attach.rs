@@ -20,7 +20,7 @@ impl App {
             let fetched = match self.egress().fetch(&url, left, FETCH_TIMEOUT).await {
                 Ok(fetched) if (200..300).contains(&fetched.status) => fetched,
                 Ok(fetched) => return Err(unreachable(&url, &format!("status {}", fetched.status))),
-                Err(podmail_egress::EgressError::TooLarge { .. }) => {
+                Err(podmail_egress::EgressError::TooLarge) => {
                     let path = ["attachments".into(), n.into(), "url".into()];
                     return Err(Error::invalid(Issue::too_big(path, "file", FETCHED_BYTES)));
                 }
@@ -38,11 +38,13 @@ fn name(attachment: &mut Attachment, url: &str, content_type: Option<&str>) {
     if attachment.filename.is_none() {
         let parsed = url::Url::parse(url).ok();
         let last = parsed.as_ref().and_then(|url| url.path_segments()?.next_back().map(str::to_owned));
-        attachment.filename = last.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
+        attachment.filename =
+            last.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
     }
     let guessed = attachment.filename.as_deref().and_then(|name| mime_guess::from_path(name).first_raw());
     if attachment.content_type.is_none() && guessed.is_none() {
-        attachment.content_type = content_type.filter(|kind| super::check::media_type(kind)).map(str::to_owned);
+        attachment.content_type =
+            content_type.filter(|kind| super::check::media_type(kind)).map(str::to_owned);
     }
 }
 

@@ -246,9 +246,14 @@ fn attachment(n: usize, input: AttachmentInput, issues: &mut Vec<Issue>) -> Opti
         }
     };
     if input.content_type.as_deref().is_some_and(|kind| !media_type(kind)) {
-        issues.push(Issue::format(at("content_type"), "media_type", "content_type must look like type/subtype"));
+        issues.push(Issue::format(
+            at("content_type"),
+            "media_type",
+            "content_type must look like type/subtype",
+        ));
     }
-    let filename = input.filename.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
+    let filename =
+        input.filename.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
     let source = source.filter(|_| issues.len() == before)?;
     Some(Attachment { source, filename, content_type: input.content_type, disposition, content_id })
 }
@@ -260,7 +265,9 @@ pub(crate) fn media_type(text: &str) -> bool {
     };
     let (essence, parameters) = text.split_once(';').map_or((text, ""), |(a, b)| (a, b));
     let fits = parameters.bytes().all(|b| (0x20..0x7f).contains(&b));
-    text.len() <= 255 && fits && essence.trim().split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
+    text.len() <= 255
+        && fits
+        && essence.trim().split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
 }
 
 /// Base64 in the standard or URL-safe alphabet, with or without padding, white space ignored, a `data:` prefix
@@ -316,7 +323,10 @@ mod tests {
             to: Some(Given { values: vec!["ok@x.test".to_owned(), "nope".to_owned()], single: false }),
             cc: Some(Given { values: vec!["bad".to_owned()], single: true }),
             labels: vec!["fine".to_owned(), "Sent".to_owned()],
-            headers: vec![("X-A".to_owned(), "1\r\nBcc: e@x.test".to_owned()), ("From".to_owned(), "x".to_owned())],
+            headers: vec![
+                ("X-A".to_owned(), "1\r\nBcc: e@x.test".to_owned()),
+                ("From".to_owned(), "x".to_owned()),
+            ],
             attachments: vec![AttachmentInput::default()],
             ..SendInput::default()
         };
@@ -338,7 +348,8 @@ mod tests {
 
     #[test]
     fn recipients_are_required_and_bounded_after_removing_duplicates() {
-        let given = |n: usize| Given { values: (0..n).map(|i| format!("a{i}@x.test")).collect(), single: false };
+        let given =
+            |n: usize| Given { values: (0..n).map(|i| format!("a{i}@x.test")).collect(), single: false };
         let run = |input: SendInput| {
             let mut issues = Vec::new();
             let draft = check(Kind::Send, input, &mut issues);

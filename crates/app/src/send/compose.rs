@@ -128,7 +128,8 @@ fn derived(source: &Source, all: bool, is_own: impl Fn(&Mailbox) -> bool) -> (Ve
         return (parse_all(&message.to), cc);
     }
     let from = parse_all(std::slice::from_ref(&message.sender));
-    let mut to: Vec<Mailbox> = source.parsed.reply_to.iter().filter(|m| m.address.contains('@')).cloned().collect();
+    let mut to: Vec<Mailbox> =
+        source.parsed.reply_to.iter().filter(|m| m.address.contains('@')).cloned().collect();
     // A list that points answers at ourselves would have us answer ourselves.
     if to.is_empty() || (to.iter().all(&is_own) && !from.iter().all(&is_own)) {
         to = from;
@@ -143,7 +144,8 @@ fn derived(source: &Source, all: bool, is_own: impl Fn(&Mailbox) -> bool) -> (Ve
 /// The own address, also with a plus tag.
 pub(super) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
     let (key, own) = (mailbox.key(), own.key());
-    let (Some((local, domain)), Some((own_local, own_domain))) = (key.rsplit_once('@'), own.rsplit_once('@')) else {
+    let (Some((local, domain)), Some((own_local, own_domain))) = (key.rsplit_once('@'), own.rsplit_once('@'))
+    else {
         return false;
     };
     let base = local.split_once('+').map_or(local, |(base, _)| base);
@@ -155,7 +157,9 @@ impl Source {
     pub(super) fn tagged_own(&self, own: &Mailbox) -> Vec<String> {
         let all = parse_all(&self.message.to).into_iter().chain(parse_all(&self.message.cc));
         let all = all.chain(self.parsed.reply_to.iter().cloned());
-        all.filter(|mailbox| is_own(mailbox, own) && mailbox.key() != own.key()).map(|mailbox| mailbox.key()).collect()
+        all.filter(|mailbox| is_own(mailbox, own) && mailbox.key() != own.key())
+            .map(|mailbox| mailbox.key())
+            .collect()
     }
 
     fn quoted<'a>(&'a self) -> Quoted<'a> {
@@ -248,8 +252,9 @@ pub(super) fn outgoing(parts: Parts<'_>) -> Outgoing {
 fn reply_bodies(draft: &Draft, source: &Source, quote: bool) -> (Option<String>, Option<String>) {
     let quoted = source.quoted();
     let size = |text: Option<&str>| text.map_or(0, str::len);
-    let large = size(quoted.text) + size(quoted.html) + size(draft.text.as_deref()) + size(draft.html.as_deref())
-        > BODY_BYTES;
+    let large =
+        size(quoted.text) + size(quoted.html) + size(draft.text.as_deref()) + size(draft.html.as_deref())
+            > BODY_BYTES;
     if !quote || large {
         return (draft.text.clone(), draft.html.clone());
     }

@@ -174,12 +174,15 @@ impl App {
             seed,
             now,
         });
-        let built = crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
+        let built =
+            crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
         let bytes = self.store_bytes(scope, &built.compressed).await?;
         let mut labels = vec!["sent".to_owned()];
         labels.extend(draft.labels.iter().cloned());
-        let candidates: Vec<String> =
-            podmail_mime::thread_candidates(&built.parsed).iter().map(|id| crate::receive::name_of(id)).collect();
+        let candidates: Vec<String> = podmail_mime::thread_candidates(&built.parsed)
+            .iter()
+            .map(|id| crate::receive::name_of(id))
+            .collect();
         let stored = self
             .store()
             .insert_messages(vec![NewMessage {

@@ -146,7 +146,9 @@ impl App {
                 body: ready.body,
             }));
         }
-        let Some((target, bytes)) = self.store().webhook_attempt(&delivery.key).await? else { return Ok(None) };
+        let Some((target, bytes)) = self.store().webhook_attempt(&delivery.key).await? else {
+            return Ok(None);
+        };
         let body = if bytes.len() > INLINE_BYTES {
             heavy(move || podmail_blob::decompress(&bytes, limits::EVENT_BODY_BYTES)).await??
         } else {
@@ -161,7 +163,8 @@ impl App {
     pub async fn record_webhook_attempts(&self, attempts: &[Attempted], lease: &str) -> Result<()> {
         let now = self.now();
         let settings = self.settings();
-        let schedule = RetrySchedule::new(settings.webhook_retry_delays.clone(), AfterLast::GiveUp).with_jitter(JITTER);
+        let schedule =
+            RetrySchedule::new(settings.webhook_retry_delays.clone(), AfterLast::GiveUp).with_jitter(JITTER);
         let results = attempts
             .iter()
             .map(|Attempted { delivery, verdict }| WebhookResult {
@@ -173,12 +176,15 @@ impl App {
                     Verdict::Dropped => WebhookOutcome::Dropped,
                     Verdict::Failed => schedule
                         .delay(delivery.attempts.saturating_add(1), self.fraction())
-                        .map_or(WebhookOutcome::GivenUp, |delay| WebhookOutcome::Retry { due_at: now.plus(delay) }),
+                        .map_or(WebhookOutcome::GivenUp, |delay| WebhookOutcome::Retry {
+                            due_at: now.plus(delay),
+                        }),
                 },
                 at: now,
             })
             .collect();
-        let disabled = self.store().record_webhook_results(results, lease, settings.webhook_disable_after).await?;
+        let disabled =
+            self.store().record_webhook_results(results, lease, settings.webhook_disable_after).await?;
         for webhook in disabled {
             tracing::warn!(webhook.id = %webhook, "webhook {webhook} was disabled: every attempt failed for too long");
         }

@@ -85,7 +85,11 @@ impl App {
         let listeners = self.store().webhooks_of(&log.events).await?;
         let (taken, deliveries) = portion(&listeners);
         let cut = taken < log.events.len();
-        let next = if cut { log.events.get(taken.saturating_sub(1)).map_or(log.next, |e| e.position) } else { log.next };
+        let next = if cut {
+            log.events.get(taken.saturating_sub(1)).map_or(log.next, |e| e.position)
+        } else {
+            log.next
+        };
         let mut done = Dispatched { events: taken, deliveries: Vec::new(), more: log.more || cut };
         if deliveries == 0 {
             let late = now.since(standing.stored_at) >= CURSOR_DELAY && next != standing.stored;
@@ -166,7 +170,8 @@ impl App {
                     created_at: now,
                 });
                 if at_once {
-                    let ready_now = kept.clone().map(|body| Ready { target: Arc::clone(&target), body, as_of: now });
+                    let ready_now =
+                        kept.clone().map(|body| Ready { target: Arc::clone(&target), body, as_of: now });
                     ready.push(Delivery::first(key, event.event_id.clone(), now, ready_now));
                 }
             }

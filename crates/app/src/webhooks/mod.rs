@@ -137,7 +137,12 @@ impl App {
     }
 
     /// Changes a webhook of the caller's scope, all or nothing.
-    pub async fn update_webhook(&self, caller: &Caller, id: &str, input: UpdateWebhook) -> Result<wire::Webhook> {
+    pub async fn update_webhook(
+        &self,
+        caller: &Caller,
+        id: &str,
+        input: UpdateWebhook,
+    ) -> Result<wire::Webhook> {
         let stored = self.stored_webhook(caller, id).await?;
         let issues = self.webhook_change_issues(caller, &input);
         if !issues.is_empty() {
@@ -178,7 +183,11 @@ impl App {
     /// Deletes a webhook of the caller's scope and what waits for it.
     pub async fn delete_webhook(&self, caller: &Caller, id: &str) -> Result<()> {
         let id = parsed(id)?;
-        if self.store().delete_webhook(&caller.scope, &id).await? { Ok(()) } else { Err(Error::NotFound("Webhook")) }
+        if self.store().delete_webhook(&caller.scope, &id).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound("Webhook"))
+        }
     }
 
     /// The names of a webhook's custom headers.
@@ -193,7 +202,12 @@ impl App {
     }
 
     /// Sets and removes custom headers, all or nothing.
-    pub async fn update_webhook_headers(&self, caller: &Caller, id: &str, input: UpdateHeaders) -> Result<()> {
+    pub async fn update_webhook_headers(
+        &self,
+        caller: &Caller,
+        id: &str,
+        input: UpdateHeaders,
+    ) -> Result<()> {
         let stored = self.stored_webhook(caller, id).await?;
         let issues = self.webhook_headers_issues(&input);
         if !issues.is_empty() {

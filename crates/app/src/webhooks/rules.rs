@@ -47,7 +47,10 @@ pub(super) fn channels<const P: usize, const I: usize>(
         .filter_map(|(name, ids, refused)| {
             let ids = ids.as_ref()?;
             if refused {
-                return Some(Issue::custom([name.into()], format!("{name} cannot be set on a webhook of {level}")));
+                return Some(Issue::custom(
+                    [name.into()],
+                    format!("{name} cannot be set on a webhook of {level}"),
+                ));
             }
             (ids.len() > limits::WEBHOOK_CHANNELS)
                 .then(|| Issue::too_big([name.into()], "array", limits::WEBHOOK_CHANNELS))

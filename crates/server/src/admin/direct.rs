@@ -29,7 +29,9 @@ pub(super) async fn execute(
     let result = handler::handle(&app, config, command).await;
     drop(app);
     // The writer ends with the last handle.
-    tasks.shutdown(CLOSE_MAX).await;
+    if tasks.shutdown(CLOSE_MAX).await != podmail_jobs::Stopped::Clean {
+        tracing::warn!("the database was not closed in time");
+    }
     drop(lock);
     result
 }

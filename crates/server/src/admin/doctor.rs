@@ -9,7 +9,11 @@ use super::handler::{failed, records};
 use crate::config::{Config, Listener, Mode, Outbound, PodSubdomains};
 
 /// Examines the installation, or one domain of it.
-pub(super) async fn examine(app: &App, config: &Config, domain: Option<String>) -> Result<Report, AdminError> {
+pub(super) async fn examine(
+    app: &App,
+    config: &Config,
+    domain: Option<String>,
+) -> Result<Report, AdminError> {
     let mut report = Report::default();
     if let Some(domain) = domain {
         examine_domain(app, &domain, &mut report).await?;

@@ -17,7 +17,11 @@ use crate::config::Config;
 /// # Errors
 ///
 /// In words for the operator.
-pub async fn handle(app: &App, config: &Config, command: AdminCommand) -> Result<AdminOutput, AdminError> {
+pub(crate) async fn handle(
+    app: &App,
+    config: &Config,
+    command: AdminCommand,
+) -> Result<AdminOutput, AdminError> {
     match command {
         AdminCommand::OrganizationCreate { name, limits } => {
             let limits = Limits {
@@ -32,17 +36,19 @@ pub async fn handle(app: &App, config: &Config, command: AdminCommand) -> Result
             }))
         }
         AdminCommand::OrganizationSet { organization, change } => {
-            let changed =
-                app.operator_set_organization(&organization, stored_change(&change)?).await.map_err(failed)?;
+            let changed = app
+                .operator_set_organization(&organization, stored_change(&change)?)
+                .await
+                .map_err(failed)?;
             Ok(AdminOutput::Organization(view(changed)))
         }
         AdminCommand::OrganizationList => {
             let all = app.operator_organizations().await.map_err(failed)?;
             Ok(AdminOutput::Organizations(all.into_iter().map(view).collect()))
         }
-        AdminCommand::OrganizationShow { organization } => {
-            Ok(AdminOutput::Organization(view(app.operator_organization(&organization).await.map_err(failed)?)))
-        }
+        AdminCommand::OrganizationShow { organization } => Ok(AdminOutput::Organization(view(
+            app.operator_organization(&organization).await.map_err(failed)?,
+        ))),
         AdminCommand::KeyCreate { organization, pod, inbox, name } => {
             let (organization, key) = app
                 .operator_create_key(
@@ -62,10 +68,12 @@ pub async fn handle(app: &App, config: &Config, command: AdminCommand) -> Result
                 name: Some(key.name),
             }))
         }
-        AdminCommand::DomainVerify { domain, force } => {
-            Ok(AdminOutput::Domain(domain_view(app.operator_verify_domain(&domain, force).await.map_err(failed)?)))
+        AdminCommand::DomainVerify { domain, force } => Ok(AdminOutput::Domain(domain_view(
+            app.operator_verify_domain(&domain, force).await.map_err(failed)?,
+        ))),
+        AdminCommand::Doctor { domain } => {
+            Ok(AdminOutput::Doctor(doctor::examine(app, config, domain).await?))
         }
-        AdminCommand::Doctor { domain } => Ok(AdminOutput::Doctor(doctor::examine(app, config, domain).await?)),
         // Opening the installation has brought the schema up to date already.
         AdminCommand::Migrate => {
             let migrated = app.migrated();
@@ -81,7 +89,9 @@ fn stored_change(change: &OrganizationChange) -> Result<StoredChange, AdminError
         (change.agent_armor.is_some(), "--agent-armor"),
     ] {
         if given {
-            return Err(AdminError::invalid(format!("{flag} belongs to a part that this version does not have")));
+            return Err(AdminError::invalid(format!(
+                "{flag} belongs to a part that this version does not have"
+            )));
         }
     }
     let set = |limit: LimitChange| match limit {
@@ -137,6 +147,7 @@ pub(super) fn records(report: DomainReport) -> Vec<RecordView> {
 }
 
 /// The product's error in words for the operator.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every error has words; only three need other treatment")]
 pub(super) fn failed(error: Error) -> AdminError {
     match error {
         Error::NotFound(_) => AdminError::not_found(error.to_string()),

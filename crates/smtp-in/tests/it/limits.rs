@@ -28,7 +28,7 @@ async fn a_message_far_too_large_ends_the_connection() {
     client.begin_message().await;
     client.send("x".repeat(2_001).as_bytes()).await;
     client.expect(552).await;
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
     assert_eq!(running.sink.take(), []);
 }
 
@@ -99,7 +99,7 @@ async fn too_many_unknown_recipients_end_the_connection() {
     client.command("MAIL FROM:<a@b.example>", 250).await;
     client.command("RCPT TO:<unknown@podmail.example>", 550).await;
     client.command("RCPT TO:<unknown@podmail.example>", 421).await;
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn too_many_messages_end_the_connection() {
     client.begin_message().await;
     client.command("body\r\n.", 250).await;
     client.command("MAIL FROM:<a@b.example>", 421).await;
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
 }
 
 #[tokio::test]
@@ -119,10 +119,10 @@ async fn connections_of_one_address_are_limited() {
     let mut second = running.greeted().await;
     let mut third = running.connect().await;
     assert_eq!(third.expect(421).await.text(), "4.7.0 Too many connections from your address");
-    assert_eq!(third.rest().await, []);
+    assert!(third.rest().await.is_empty());
     assert_eq!(running.counters.connections_refused.load(Ordering::Relaxed), 1);
     first.command("QUIT", 221).await;
-    assert_eq!(first.rest().await, []);
+    assert!(first.rest().await.is_empty());
     second.command("NOOP", 250).await;
     // The place is free a moment after the connection is closed.
     loop {

@@ -52,7 +52,7 @@ async fn a_message_comes_in_over_tls() {
     client.begin_message().await;
     client.command("body\r\n.", 250).await;
     client.command("QUIT", 221).await;
-    assert_eq!(client.rest().await, []);
+    assert!(client.rest().await.is_empty());
     let messages = running.sink.take();
     assert!(messages.len() == 1 && messages[0].0.tls);
     assert_eq!(running.counters.tls_sessions.load(Ordering::Relaxed), 1);

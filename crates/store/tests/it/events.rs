@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use podmail_domain::{EventType, WebhookDeliveryId};
 use podmail_store::{
-    Event, NewEventPayload, NewWebhookDelivery, Position, Scope, WebhookDeliveryKey, WebhookFanout, WebhookOutcome,
-    WebhookResult,
+    Event, NewEventPayload, NewWebhookDelivery, Position, Scope, WebhookDeliveryKey, WebhookFanout,
+    WebhookOutcome, WebhookResult,
 };
 
 use crate::messages::{inbox, mail, put};
@@ -131,8 +131,7 @@ async fn events_find_their_webhooks_once_each_by_channel_and_type() {
         let mut ids: Vec<Vec<_>> =
             found.iter().map(|targets| targets.iter().map(|t| t.webhook_id.clone()).collect()).collect();
         ids.iter_mut().for_each(|ids: &mut Vec<_>| ids.sort());
-        let expected =
-            vec![everything.webhook_id, both.webhook_id, of_pod.webhook_id, of_inbox.webhook_id];
+        let expected = vec![everything.webhook_id, both.webhook_id, of_pod.webhook_id, of_inbox.webhook_id];
         assert_eq!(ids, vec![expected, vec![spam.webhook_id], vec![]]);
     }
 }
@@ -167,7 +166,11 @@ async fn a_due_delivery_is_leased_by_one_worker_and_gone_once_delivered() {
         assert!(world.store.webhook_attempt(&keys[1]).await.expect("read").is_some(), "its payload stays");
         record(&world, &keys[1..], &events[0], WebhookOutcome::GivenUp).await;
         assert_eq!(world.store.next_webhook_deliveries(&[], 10).await.expect("read"), vec![]);
-        assert_eq!(world.store.sweep_event_payloads().await.expect("swept"), 0, "the payload went with the last");
+        assert_eq!(
+            world.store.sweep_event_payloads().await.expect("swept"),
+            0,
+            "the payload went with the last"
+        );
     }
 }
 
@@ -194,7 +197,8 @@ async fn a_retry_comes_back_when_it_is_due_unless_another_worker_took_it_over() 
             .lease_webhook_deliveries(mine.clone(), LEASE, world.now(), world.now())
             .await
             .expect("leased");
-        let mut attempts: Vec<_> = leased.iter().map(|leased| (leased.key.clone(), leased.attempts)).collect();
+        let mut attempts: Vec<_> =
+            leased.iter().map(|leased| (leased.key.clone(), leased.attempts)).collect();
         attempts.sort();
         assert_eq!(attempts, vec![(mine[0].clone(), 1), (mine[1].clone(), 0)]);
     }

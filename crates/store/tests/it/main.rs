@@ -1,13 +1,15 @@
 //! The contract of the store, run on both engines.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "tests fail loudly on anything unexpected")]
+
 use std::sync::Arc;
 
 use podmail_domain::{Clock as _, IdSource, Timestamp};
 use podmail_store::{Location, Store};
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 
-mod domains;
 mod deliveries;
+mod domains;
 mod events;
 mod inboxes;
 mod keys;

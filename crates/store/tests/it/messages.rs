@@ -6,8 +6,9 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{InboxId, MessageId};
 use podmail_store::{
-    InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter, NewDelivery, NewInbox, NewMessage,
-    NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes, ThreadFilter, ThreadRelabelled, ThreadTime,
+    InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter, NewDelivery, NewInbox,
+    NewMessage, NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes, ThreadFilter,
+    ThreadRelabelled, ThreadTime,
 };
 
 use crate::{World, worlds};
@@ -41,7 +42,14 @@ pub(crate) async fn inbox_of(world: &World, scope: &Scope, name: &str) -> Scope 
 }
 
 /// A received mail called `<id@x>`, `minutes` after the start, answering `answers`.
-pub(crate) fn mail(world: &World, scope: &Scope, id: &str, minutes: u64, answers: &[&str], extra: &[&str]) -> NewMessage {
+pub(crate) fn mail(
+    world: &World,
+    scope: &Scope,
+    id: &str,
+    minutes: u64,
+    answers: &[&str],
+    extra: &[&str],
+) -> NewMessage {
     let now = world.now();
     let bracketed = |id: &str| format!("<{id}@x>");
     let mut labels = vec!["received".to_owned(), "unread".to_owned()];
@@ -105,7 +113,10 @@ async fn a_message_is_invisible_outside_of_its_inbox() {
             assert_eq!(listed(&world, foreign, &seeing(Restricted::ALL)).await, Vec::<String>::new());
             assert_eq!(world.store.thread(foreign, thread_id, Restricted::ALL).await.expect("read"), None);
             assert_eq!(world.store.delete_message(foreign, &id, Restricted::ALL).await.expect("run"), None);
-            assert_eq!(world.store.delete_thread(foreign, thread_id, Restricted::ALL).await.expect("run"), None);
+            assert_eq!(
+                world.store.delete_thread(foreign, thread_id, Restricted::ALL).await.expect("run"),
+                None
+            );
             let change = LabelChange { add: vec!["x".to_owned()], remove: Vec::new() };
             let relabelled = world
                 .store
@@ -133,7 +144,8 @@ async fn the_same_mail_is_stored_once_and_another_with_its_id_under_a_substitute
         assert_eq!(put(&world, again.clone()).await, Stored::Duplicate);
         let both = world.store.insert_messages(vec![again.clone(), again]).await.expect("run");
         assert_eq!(both, [Stored::Duplicate, Stored::Duplicate]);
-        let changed = NewMessage { fingerprint: "other".to_owned(), created_at: world.now(), ..first.clone() };
+        let changed =
+            NewMessage { fingerprint: "other".to_owned(), created_at: world.now(), ..first.clone() };
         let stored = put(&world, changed.clone()).await;
         let Stored::New { message_id, .. } = stored else { panic!("{stored:?}") };
         assert_eq!(message_id, changed.substitute);
@@ -173,7 +185,8 @@ async fn answers_join_the_thread_of_any_name_of_a_message() {
         let b = world.store.message(&own, &MessageId::new("<b@x>"), Restricted::ALL).await.expect("read");
         let shown = b.expect("there").in_reply_to.expect("an answer");
         assert_eq!(shown.as_str(), "<a@x>", "shown by the id under which it can be fetched");
-        let thread = world.store.thread(&own, threads[0], Restricted::ALL).await.expect("read").expect("there");
+        let thread =
+            world.store.thread(&own, threads[0], Restricted::ALL).await.expect("read").expect("there");
         assert_eq!(thread.aggregate.message_count, 3);
         assert_eq!(thread.aggregate.subject.as_deref(), Some("About a"));
         assert_eq!(thread.aggregate.preview.as_deref(), Some("preview c"));
@@ -196,12 +209,20 @@ async fn a_thread_is_the_same_in_whatever_order_its_messages_came() {
             for n in order {
                 put(&world, mails[n].clone()).await;
             }
-            let a = world.store.message(scope, &MessageId::new("<a@x>"), Restricted::ALL).await.expect("read");
+            let a =
+                world.store.message(scope, &MessageId::new("<a@x>"), Restricted::ALL).await.expect("read");
             let thread = a.expect("there").thread_id;
             for visible in [Restricted::NONE, Restricted::ALL] {
                 let thread = world.store.thread(scope, thread, visible).await.expect("read").expect("there");
                 let of = thread.aggregate;
-                views.push((visible, of.labels, of.message_count, of.last_message_id, of.senders, of.preview));
+                views.push((
+                    visible,
+                    of.labels,
+                    of.message_count,
+                    of.last_message_id,
+                    of.senders,
+                    of.preview,
+                ));
             }
         }
         assert_eq!(views[0], views[2]);
@@ -224,7 +245,11 @@ async fn restricted_messages_are_hidden_from_lists_and_aggregates_but_not_from_w
         assert_eq!(listed(&world, &own, &seeing(spam)).await, ["<junk@x>", "<a@x>"]);
         assert_eq!(listed(&world, &own, &seeing(Restricted::ALL)).await, ["<both@x>", "<junk@x>", "<a@x>"]);
         let by_label = MessageFilter { labels: vec!["spam".to_owned()], ..seeing(Restricted::NONE) };
-        assert_eq!(listed(&world, &own, &by_label).await, Vec::<String>::new(), "filtering does not reveal it");
+        assert_eq!(
+            listed(&world, &own, &by_label).await,
+            Vec::<String>::new(),
+            "filtering does not reveal it"
+        );
         let junk = MessageId::new("<junk@x>");
         assert_eq!(world.store.message(&own, &junk, Restricted::NONE).await.expect("read"), None);
         assert!(world.store.message(&own, &junk, spam).await.expect("read").is_some());
@@ -244,8 +269,10 @@ async fn labels_change_all_or_nothing_and_the_thread_follows() {
         let own = inbox(&world, "own").await;
         put(&world, mail(&world, &own, "a", 0, &[], &[])).await;
         put(&world, mail(&world, &own, "b", 1, &["a"], &[])).await;
-        let change =
-            LabelChange { add: vec!["vip".to_owned(), "both".to_owned()], remove: vec!["unread".to_owned(), "both".to_owned()] };
+        let change = LabelChange {
+            add: vec!["vip".to_owned(), "both".to_owned()],
+            remove: vec!["unread".to_owned(), "both".to_owned()],
+        };
         let relabelled = world
             .store
             .relabel_messages(&own, ids(&["b", "nobody", "a"]), change, Restricted::ALL, world.now())
@@ -254,13 +281,17 @@ async fn labels_change_all_or_nothing_and_the_thread_follows() {
         let labels = || vec!["received".to_owned(), "vip".to_owned()];
         let want = ids(&["b", "a"]).into_iter().map(|id| (id, labels())).collect();
         assert_eq!(relabelled, Relabelled::Done(want), "in the order of the request");
-        let vip = MessageFilter { labels: vec!["vip".to_owned(), "received".to_owned()], ..seeing(Restricted::NONE) };
+        let vip = MessageFilter {
+            labels: vec!["vip".to_owned(), "received".to_owned()],
+            ..seeing(Restricted::NONE)
+        };
         assert_eq!(listed(&world, &own, &vip).await, ["<b@x>", "<a@x>"]);
         let unread = MessageFilter { labels: vec!["unread".to_owned()], ..seeing(Restricted::NONE) };
         assert_eq!(listed(&world, &own, &unread).await, Vec::<String>::new());
         let many: Vec<String> = (0..100).map(|n| format!("l{n}")).collect();
         let many = LabelChange { add: many, remove: Vec::new() };
-        let refused = world.store.relabel_messages(&own, ids(&["a"]), many, Restricted::ALL, world.now()).await;
+        let refused =
+            world.store.relabel_messages(&own, ids(&["a"]), many, Restricted::ALL, world.now()).await;
         assert_eq!(refused.expect("run"), Relabelled::TooMany);
         let page = world
             .store
@@ -296,7 +327,8 @@ async fn fifty_label_changes_at_once_lose_none() {
         }
         let a = world.store.message(&own, &MessageId::new("<a@x>"), Restricted::ALL).await.expect("read");
         let a = a.expect("there");
-        let thread = world.store.thread(&own, a.thread_id, Restricted::ALL).await.expect("read").expect("there");
+        let thread =
+            world.store.thread(&own, a.thread_id, Restricted::ALL).await.expect("read").expect("there");
         for labels in [&a.labels, &thread.aggregate.labels] {
             assert_eq!(labels.iter().filter(|label| label.starts_with('l')).count(), 50);
         }
@@ -403,7 +435,8 @@ async fn a_received_view_is_ordered_by_what_was_received() {
             (ThreadTime::Received, vec!["received".to_owned()], ["About b", "About a"]),
         ] {
             let filter = ThreadFilter { time, labels, ..ThreadFilter::default() };
-            let page = world.store.list_threads(&own, &filter, Order::Descending, None, 10).await.expect("listed");
+            let page =
+                world.store.list_threads(&own, &filter, Order::Descending, None, 10).await.expect("listed");
             let subjects: Vec<_> = page.items.iter().filter_map(|t| t.aggregate.subject.as_deref()).collect();
             assert_eq!(subjects, want);
         }

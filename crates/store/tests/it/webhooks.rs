@@ -141,7 +141,10 @@ async fn the_limit_and_channels_out_of_scope_refuse_a_creation() {
         }
         made(&world, &all, listing(vec![address(&desk), address(&elsewhere)])).await;
         let full = NewWebhook { limit: 1, ..new(&world) };
-        assert_eq!(world.store.create_webhook(&desk, full).await.expect("an outcome"), WebhookCreated::LimitReached);
+        assert_eq!(
+            world.store.create_webhook(&desk, full).await.expect("an outcome"),
+            WebhookCreated::LimitReached
+        );
     }
 }
 
@@ -153,21 +156,30 @@ async fn lists_only_widen_and_a_scoped_webhook_keeps_a_channel() {
         let second = inbox_of(&world, &all, "second").await;
         let other = inbox_of(&world, &pod(&world, &all, "other").await, "other").await;
         let ids = |scopes: &[&Scope]| scopes.iter().map(|scope| address(scope)).collect::<Vec<_>>();
-        let texts = |scopes: &[&Scope]| scopes.iter().map(|scope| address(scope).to_string()).collect::<Vec<_>>();
+        let texts =
+            |scopes: &[&Scope]| scopes.iter().map(|scope| address(scope).to_string()).collect::<Vec<_>>();
         let webhook = made(&world, &all, NewWebhook { inbox_ids: ids(&[&desk]), ..new(&world) }).await;
 
         let remove = WebhookChange { remove_inbox_ids: texts(&[&desk]), ..WebhookChange::default() };
         assert_eq!(change(&world, &all, &webhook, remove.clone()).await, WebhookChanged::NoChannelLeft);
         let add = WebhookChange { add_inbox_ids: ids(&[&second, &desk]), ..WebhookChange::default() };
-        let WebhookChanged::Done(changed) = change(&world, &all, &webhook, add).await else { panic!("added") };
+        let WebhookChanged::Done(changed) = change(&world, &all, &webhook, add).await else {
+            panic!("added")
+        };
         assert_eq!(changed.inbox_ids, ids(&[&desk, &second]));
         let more = WebhookChange { add_inbox_ids: ids(&[&other]), ..WebhookChange::default() };
         assert_eq!(change(&world, &all, &webhook, more.clone()).await, WebhookChanged::TooManyChannels);
-        let WebhookChanged::Done(changed) = change(&world, &all, &webhook, remove).await else { panic!("removed") };
+        let WebhookChanged::Done(changed) = change(&world, &all, &webhook, remove).await else {
+            panic!("removed")
+        };
         assert_eq!(changed.inbox_ids, ids(&[&second]));
 
         let of_pod = made(&world, &desk.without_inbox(), new(&world)).await;
-        assert_eq!(change(&world, &all, &of_pod, more).await, WebhookChanged::NoSuchInbox, "another pod's inbox");
+        assert_eq!(
+            change(&world, &all, &of_pod, more).await,
+            WebhookChanged::NoSuchInbox,
+            "another pod's inbox"
+        );
         let add = WebhookChange { add_inbox_ids: ids(&[&desk]), ..WebhookChange::default() };
         let WebhookChanged::Done(changed) = change(&world, &all, &of_pod, add).await else { panic!("added") };
         assert!(changed.whole, "it still receives the whole pod");
@@ -182,7 +194,8 @@ async fn headers_are_replaced_without_regard_to_case_and_bounded() {
         let desk = inbox(&world, "desk").await;
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let webhook =
-            made(&world, &desk, NewWebhook { headers: vec![pair("Authorization", "s1")], ..new(&world) }).await;
+            made(&world, &desk, NewWebhook { headers: vec![pair("Authorization", "s1")], ..new(&world) })
+                .await;
         let id = &webhook.webhook_id;
         let names = async || world.store.webhook_header_names(&desk, id).await.expect("read").expect("there");
         assert_eq!(names().await, ["Authorization"]);
@@ -214,11 +227,13 @@ async fn deleting_an_inbox_or_a_pod_narrows_or_disables_but_never_widens() {
         };
         let both = made(&world, &all, listing(&[&desk, &other])).await;
         let only = made(&world, &all, listing(&[&other])).await;
-        let owned = made(&world, &other, NewWebhook { client_id: Some("mine".to_owned()), ..new(&world) }).await;
+        let owned =
+            made(&world, &other, NewWebhook { client_id: Some("mine".to_owned()), ..new(&world) }).await;
         let pod_list = NewWebhook { pod_ids: vec![other_pod.pod_or_default()], ..new(&world) };
         let listed_pod = made(&world, &all, pod_list).await;
         let of_pod = made(&world, &other_pod, new(&world)).await;
-        let now = async |webhook: &Webhook| world.store.webhook(&all, &webhook.webhook_id).await.expect("read");
+        let now =
+            async |webhook: &Webhook| world.store.webhook(&all, &webhook.webhook_id).await.expect("read");
 
         world.store.delete_inbox(&other, world.now()).await.expect("deleted");
         assert_eq!(now(&owned).await, None);
