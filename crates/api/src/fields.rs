@@ -412,3 +412,6 @@ fn texts(
     }
     if bad.is_empty() { Ok(good) } else { Err(bad) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,53 +13,51 @@ use crate::{Answer, World};
 
 const D: &str = "acme.example";
 
-impl World {
-    async fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
-        self.call(&Method::POST, path, Some(key), &body.to_string()).await
-    }
+async fn post(world: &World, path: &str, key: &str, body: &Value) -> Answer {
+    world.call(&Method::POST, path, Some(key), &body.to_string()).await
+}
 
-    async fn patch(&self, key: &str, body: &Value) -> Answer {
-        self.call(&Method::PATCH, &format!("/v0/domains/{D}"), Some(key), &body.to_string()).await
-    }
+async fn patch(world: &World, key: &str, body: &Value) -> Answer {
+    world.call(&Method::PATCH, &format!("/v0/domains/{D}"), Some(key), &body.to_string()).await
+}
 
-    fn publish(&self, domain: &Value) {
-        for record in domain["records"].as_array().unwrap() {
-            let (name, value) = (record["name"].as_str().unwrap(), record["value"].as_str().unwrap());
-            match record["type"].as_str().unwrap() {
-                "TXT" => self.dns.set_txt(name, vec![value.to_owned()]),
-                "MX" => self.dns.set_mx(name, vec![Mx { priority: 10, host: value.to_owned() }]),
-                _ => self.dns.set_cname(name, Some(value)),
-            }
+fn publish(world: &World, domain: &Value) {
+    for record in domain["records"].as_array().unwrap() {
+        let (name, value) = (record["name"].as_str().unwrap(), record["value"].as_str().unwrap());
+        match record["type"].as_str().unwrap() {
+            "TXT" => world.dns.set_txt(name, vec![value.to_owned()]),
+            "MX" => world.dns.set_mx(name, vec![Mx { priority: 10, host: value.to_owned() }]),
+            _ => world.dns.set_cname(name, Some(value)),
         }
     }
+}
 
-    /// Asks for a check and runs it.
-    async fn verify(&self, key: &str) -> Value {
-        self.clock.advance(Duration::from_secs(10));
-        let path = format!("/v0/domains/{D}/verify");
-        let answer = self.call(&Method::POST, &path, Some(key), "").await;
-        assert_eq!((answer.status, answer.text.as_str()), (204, ""));
-        assert_eq!(self.app.check_domains_once().await.unwrap(), 1);
-        self.get(&format!("/v0/domains/{D}"), key).await.body
-    }
+/// Asks for a check and runs it.
+async fn verify(world: &World, key: &str) -> Value {
+    world.clock.advance(Duration::from_secs(10));
+    let path = format!("/v0/domains/{D}/verify");
+    let answer = world.call(&Method::POST, &path, Some(key), "").await;
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    assert_eq!(world.app.check_domains_once().await.unwrap(), 1);
+    world.get(&format!("/v0/domains/{D}"), key).await.body
+}
 
-    /// An inbox at an address of the domain, whether or not the domain allows new ones.
-    async fn inbox_on_domain(&self, scope: &Scope, address: &str) {
-        let new = NewInbox {
-            scope: scope.clone(),
-            place: InboxPlace::At {
-                inbox_id: podmail_domain::InboxId::parse(address).unwrap(),
-                governing_domain: Some(D.to_owned()),
-            },
-            display_name: None,
-            client_id: None,
-            paused: false,
-            metadata: None,
-            now: podmail_domain::Clock::now(&*self.clock),
-        };
-        let created = self.store.create_inbox(new).await.unwrap();
-        assert!(matches!(created, InboxCreated::Created(_)), "{created:?}");
-    }
+/// An inbox at an address of the domain, whether or not the domain allows new ones.
+async fn inbox_on_domain(world: &World, scope: &Scope, address: &str) {
+    let new = NewInbox {
+        scope: scope.clone(),
+        place: InboxPlace::At {
+            inbox_id: podmail_domain::InboxId::parse(address).unwrap(),
+            governing_domain: Some(D.to_owned()),
+        },
+        display_name: None,
+        client_id: None,
+        paused: false,
+        metadata: None,
+        now: podmail_domain::Clock::now(&*world.clock),
+    };
+    let created = world.store.create_inbox(new).await.unwrap();
+    assert!(matches!(created, InboxCreated::Created(_)), "{created:?}");
 }
 
 fn of_type<'a>(domain: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
@@ -70,7 +68,7 @@ fn of_type<'a>(domain: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
 async fn a_created_domain_shows_its_records_and_its_list_item_does_not() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    let made = world.post("/v0/domains", &key, &json!({"domain": "Acme.Example."})).await;
+    let made = post(&world, "/v0/domains", &key, &json!({"domain": "Acme.Example."})).await;
     assert_eq!(made.status, 200, "{}", made.text);
     let domain = &made.body;
     for (member, want) in [
@@ -130,7 +128,7 @@ async fn settings_decide_which_records_there_are() {
     ] {
         let mut body = settings;
         body["domain"] = json!(name);
-        let domain = world.post("/v0/domains", &key, &body).await.body;
+        let domain = post(&world, "/v0/domains", &key, &body).await.body;
         assert_eq!(of_type(&domain, "MX", name).is_some(), mx, "{name}");
         assert_eq!(of_type(&domain, "MX", &format!("*.{name}")).is_some(), wildcard, "{name}");
         assert_eq!(of_type(&domain, "CNAME", &format!("link.{name}")).is_some(), cname, "{name}");
@@ -157,17 +155,17 @@ async fn bad_bodies_are_refused_with_every_violation() {
             vec!["inbound_enabled", "client_id"],
         ),
     ] {
-        let answer = world.post("/v0/domains", &key, &body).await;
+        let answer = post(&world, "/v0/domains", &key, &body).await;
         assert_eq!((answer.status, answer.code()), (400, "validation_error"), "{body}");
         let errors = answer.body["errors"].as_array().unwrap();
         let seen: Vec<&str> = errors.iter().filter_map(|e| e["path"][0].as_str()).collect();
         assert_eq!(seen, paths, "{body}");
     }
-    world.post("/v0/domains", &key, &json!({"domain": D})).await;
+    post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
     for body in
         [json!({}), json!({"feedback_enabled": null}), json!({"feedback_enabled": 1}), json!({"other": true})]
     {
-        assert_eq!(world.patch(&key, &body).await.status, 400, "{body}");
+        assert_eq!(patch(&world, &key, &body).await.status, 400, "{body}");
     }
     let unknown = world.call(&Method::PATCH, "/v0/domains/other.example", Some(&key), "{}").await;
     assert_eq!((unknown.status, unknown.code()), (404, "not_found"));
@@ -179,10 +177,10 @@ async fn a_name_can_be_taken_once() {
     let (_, key) = world.organization("one").await;
     let (_, other) = world.organization("two").await;
     let body = json!({"domain": D, "client_id": "c-1"});
-    let first = world.post("/v0/domains", &key, &body).await;
-    assert_eq!(world.post("/v0/domains", &key, &body).await.body, first.body);
+    let first = post(&world, "/v0/domains", &key, &body).await;
+    assert_eq!(post(&world, "/v0/domains", &key, &body).await.body, first.body);
     for (key, code) in [(&key, "already_exists"), (&other, "resource_taken")] {
-        let answer = world.post("/v0/domains", key, &json!({"domain": D})).await;
+        let answer = post(&world, "/v0/domains", key, &json!({"domain": D})).await;
         assert_eq!((answer.status, answer.code()), (403, code));
     }
 }
@@ -191,22 +189,22 @@ async fn a_name_can_be_taken_once() {
 async fn a_published_domain_becomes_verified_when_asked_for() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    let made = world.post("/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
-    world.publish(&made);
+    let made = post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
+    publish(&world, &made);
     let dkim = made["records"][1]["name"].as_str().unwrap();
     world.dns.set_txt(dkim, vec![format!("v=DKIM1; k=rsa; p={}", "A".repeat(392))]);
-    let wrong = world.verify(&key).await;
+    let wrong = verify(&world, &key).await;
     assert_eq!((&wrong["status"], &wrong["reason"]), (&json!("INVALID"), &json!("dns_records_invalid")));
     assert_eq!(
         (&wrong["records"][1]["status"], &wrong["records"][1]["reason"]),
         (&json!("INVALID"), &json!("value_mismatch"))
     );
 
-    world.publish(&made);
+    publish(&world, &made);
     let google = Mx { priority: 1, host: "smtp.google.com".to_owned() };
     let ours = Mx { priority: 10, host: made["records"][0]["value"].as_str().unwrap().to_owned() };
     world.dns.set_mx(D, vec![google, ours]);
-    let right = world.verify(&key).await;
+    let right = verify(&world, &key).await;
     assert_eq!((&right["status"], right.get("reason")), (&json!("VERIFIED"), None));
     assert!(
         right["records"]
@@ -231,13 +229,13 @@ async fn another_provider_is_cut_off_only_on_purpose() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
     world.dns.set_mx(D, vec![Mx { priority: 1, host: "aspmx.l.google.com".to_owned() }]);
-    let refused = world.post("/v0/domains", &key, &json!({"domain": D})).await;
+    let refused = post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
     assert_eq!((refused.status, refused.code()), (422, "unprocessable"));
     for body in [
         json!({"domain": D, "allow_conflicting_provider": true}),
         json!({"domain": D, "inbound_enabled": false}),
     ] {
-        assert_eq!(world.post("/v0/domains", &key, &body).await.status, 200, "{body}");
+        assert_eq!(post(&world, "/v0/domains", &key, &body).await.status, 200, "{body}");
         let path = format!("/v0/domains/{D}");
         assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
     }
@@ -247,36 +245,36 @@ async fn another_provider_is_cut_off_only_on_purpose() {
 async fn a_new_setting_makes_a_verified_domain_pending_until_its_record_is_there() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    let made = world.post("/v0/domains", &key, &json!({"domain": D})).await.body;
-    world.publish(&made);
-    world.verify(&key).await;
-    let changed = world.patch(&key, &json!({"feedback_enabled": false})).await.body;
+    let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+    publish(&world, &made);
+    verify(&world, &key).await;
+    let changed = patch(&world, &key, &json!({"feedback_enabled": false})).await.body;
     assert_eq!((&changed["feedback_enabled"], &changed["status"]), (&json!(false), &json!("VERIFIED")));
-    let changed = world.patch(&key, &json!({"subdomains_enabled": true})).await.body;
+    let changed = patch(&world, &key, &json!({"subdomains_enabled": true})).await.body;
     assert_eq!((&changed["status"], &changed["feedback_enabled"]), (&json!("PENDING"), &json!(false)));
     assert_eq!(of_type(&changed, "MX", "*.acme.example").unwrap()["status"], "MISSING");
 
     let inbox = json!({"username": "a", "domain": "x.acme.example"});
-    assert_eq!(world.post("/v0/inboxes", &key, &inbox).await.status, 422);
-    world.publish(&changed);
-    assert_eq!(world.verify(&key).await["status"], "VERIFIED");
-    assert_eq!(world.post("/v0/inboxes", &key, &inbox).await.status, 200);
+    assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 422);
+    publish(&world, &changed);
+    assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+    assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 200);
     let list = world.get("/v0/domains", &key).await.body;
     assert_eq!((&list["count"], &list["domains"][0]["domain"]), (&json!(1), &json!(D)));
 
-    let changed = world.patch(&key, &json!({"tracking_enabled": true})).await.body;
-    world.publish(&changed);
-    world.verify(&key).await;
+    let changed = patch(&world, &key, &json!({"tracking_enabled": true})).await.body;
+    publish(&world, &changed);
+    verify(&world, &key).await;
     let reserved = json!({"username": "a", "domain": "link.acme.example"});
-    assert_eq!(world.post("/v0/inboxes", &key, &reserved).await.status, 422);
+    assert_eq!(post(&world, "/v0/inboxes", &key, &reserved).await.status, 422);
 }
 
 #[tokio::test]
 async fn inboxes_need_a_domain_that_was_verified() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    world.post("/v0/domains", &key, &json!({"domain": D})).await;
-    let answer = world.post("/v0/inboxes", &key, &json!({"username": "a", "domain": D})).await;
+    post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
+    let answer = post(&world, "/v0/inboxes", &key, &json!({"username": "a", "domain": D})).await;
     assert_eq!((answer.status, answer.code()), (403, "domain_not_verified"));
 }
 
@@ -284,7 +282,7 @@ async fn inboxes_need_a_domain_that_was_verified() {
 async fn a_zone_file_is_text_whatever_the_client_accepts() {
     let world = World::new(|_| {}).await;
     let (_, key) = world.organization("one").await;
-    let made = world.post("/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
+    let made = post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
     let request = Request::builder()
         .uri(format!("/v0/domains/{D}/zone-file"))
         .header("authorization", format!("Bearer {key}"))
@@ -323,11 +321,11 @@ async fn a_pods_domain_is_seen_by_the_pod_and_the_organization_alone() {
     let (_, neighbour_key) = world.key(&neighbour, None, None).await;
     let pod_id = pod.pod().unwrap().to_string();
     let below = format!("/v0/pods/{pod_id}/domains");
-    let made = world.post(&below, &key, &json!({"domain": D})).await;
+    let made = post(&world, &below, &key, &json!({"domain": D})).await;
     assert_eq!((made.status, &made.body["pod_id"]), (200, &json!(pod_id)));
-    let own = world.post("/v0/domains", &pod_key, &json!({"domain": "pod.example"})).await;
+    let own = post(&world, "/v0/domains", &pod_key, &json!({"domain": "pod.example"})).await;
     assert_eq!(own.body["pod_id"], json!(pod_id));
-    world.post("/v0/domains", &key, &json!({"domain": "all.example"})).await;
+    post(&world, "/v0/domains", &key, &json!({"domain": "all.example"})).await;
 
     let path = format!("/v0/domains/{D}");
     let absent = world.get("/v0/domains/nobodys.example", &key).await;
@@ -366,10 +364,10 @@ async fn a_pods_domain_is_seen_by_the_pod_and_the_organization_alone() {
 async fn a_deleted_domain_stops_mail_and_leaves_its_inboxes_readable() {
     let world = World::new(|_| {}).await;
     let (scope, key) = world.organization("one").await;
-    let made = world.post("/v0/domains", &key, &json!({"domain": D})).await.body;
-    world.publish(&made);
-    world.verify(&key).await;
-    world.inbox_on_domain(&scope, "a@acme.example").await;
+    let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+    publish(&world, &made);
+    verify(&world, &key).await;
+    inbox_on_domain(&world, &scope, "a@acme.example").await;
     let address = ["a@acme.example".to_owned()];
     assert_eq!(world.store.routes(&address).await.unwrap().len(), 1);
     let path = format!("/v0/domains/{D}");

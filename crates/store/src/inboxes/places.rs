@@ -89,8 +89,8 @@ impl Store {
         names.extend(name.parents());
         let mut query = Query::new(
             "SELECT d.domain, d.pod_id, d.subdomains_enabled, d.tracking_enabled, \
-             CASE WHEN d.verified_at IS NOT NULL OR d.status = 'VERIFIED' THEN 1 ELSE 0 END AS verified, \
-             CASE WHEN d.status = 'VERIFIED' THEN 1 ELSE 0 END AS complete \
+             CAST(CASE WHEN d.verified_at IS NOT NULL OR d.status = 'VERIFIED' THEN 1 ELSE 0 END AS BIGINT) AS verified, \
+             CAST(CASE WHEN d.status = 'VERIFIED' THEN 1 ELSE 0 END AS BIGINT) AS complete \
              FROM domains d WHERE d.organization_id = $1",
             args![scope.organization()],
         );

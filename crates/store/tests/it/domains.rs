@@ -75,7 +75,7 @@ async fn verify(world: &World, domain: &Domain) -> bool {
 }
 
 async fn verified_events(world: &World) -> Vec<(Option<PodId>, String)> {
-    let log = world.store.read_log(Position::default(), 100).await.expect("a log");
+    let log = crate::events::log(world, Position::default(), 100).await;
     log.events
         .into_iter()
         .filter(|event| event.event_type == EventType::DomainVerified)
@@ -328,5 +328,21 @@ async fn the_private_key_is_for_sending_only() {
         assert!(key(&other).await.is_none());
         assert!(world.store.delete_domain(&scope, &domain.domain).await.expect("deleted"));
         assert!(key(&scope).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn inboxes_find_the_domains_that_govern_a_name_nearest_first() {
+    for world in worlds().await {
+        let scope = organization(&world, "a", None).await;
+        let other = organization(&world, "b", None).await;
+        let parent = made(&world, &scope, "acme.example").await;
+        made(&world, &scope, "mail.acme.example").await;
+        assert!(verify(&world, &parent).await);
+        let found = world.store.governing_domains(&scope, &name("x.mail.acme.example")).await.expect("read");
+        let shown: Vec<_> = found.iter().map(|f| (f.domain.as_str(), f.verified, f.complete)).collect();
+        assert_eq!(shown, [("mail.acme.example", false, false), ("acme.example", true, true)]);
+        let foreign = world.store.governing_domains(&other, &name("acme.example")).await.expect("read");
+        assert_eq!(foreign.len(), 0);
     }
 }
