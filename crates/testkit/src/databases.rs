@@ -29,9 +29,12 @@ pub async fn databases() -> Vec<Database> {
     all
 }
 
-async fn fresh(server: &str) -> String {
+/// Databases outlive their test on a server that runs on, and process ids come back: the folder's name is unique.
+async fn fresh(server: &str, folder: &std::path::Path) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+    let unique = folder.file_name().unwrap_or_default().to_string_lossy();
+    let unique: String = unique.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("test_{}_{unique}", COUNT.fetch_add(1, Ordering::SeqCst));
     let mut connection = PgConnection::connect(server).await.expect("the test run's PostgreSQL answers");
     let text = format!("CREATE DATABASE {name}");
     connection.execute(AssertSqlSafe(text)).await.expect("a fresh database");

@@ -118,7 +118,7 @@ fn objects_in_lists_report_paths_from_the_root() {
     assert_eq!(names, Some(vec![Some("a".to_owned()), None]));
     assert_eq!(
         paths(f),
-        vec![vec!["files".into(), 1.into(), "name".into()], vec!["files".into(), 2.into()]]
+        vec![vec!["files".into(), 1_usize.into(), "name".into()], vec!["files".into(), 2_usize.into()]]
             as Vec<Vec<PathItem>>
     );
 }

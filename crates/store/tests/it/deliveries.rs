@@ -142,7 +142,7 @@ async fn events(world: &World) -> Vec<(String, Value)> {
 /// The whole log. On PostgreSQL a transaction of another test may hold its end back for a moment.
 async fn log(world: &World) -> Vec<Event> {
     loop {
-        let log = crate::events::log(&world, Position::default(), 1000).await;
+        let log = world.store.read_log(Position::default(), 1000).await.expect("read");
         if !log.more {
             return log.events;
         }
