@@ -26,7 +26,7 @@ use crate::world;
 /// Inboxes of the installation.
 const INBOXES: usize = 6;
 /// The kill follows after one of these many acknowledgements.
-const ACKNOWLEDGED: std::ops::Range<usize> = 20..140;
+const ACKNOWLEDGED: std::ops::Range<usize> = 10..80;
 /// And a random pause of less than so many microseconds, so that it meets any step.
 const PAUSE_US: usize = 20_000;
 /// A load that makes no progress for so long is a failure.
@@ -144,12 +144,14 @@ impl Run {
         server.kill()?;
         load::end(load).await?;
         let server = self.options.start().context("the killed server does not start again")?;
-        let outcome = verify::compare(&server, &self.inboxes, &self.memory).await;
-        let outcome = outcome.with_context(|| format!("round {}", self.round))?;
+        let name = format!("round {}", self.round);
+        let mut outcome =
+            verify::restarted(&server, &self.inboxes, &self.memory).await.with_context(|| name.clone())?;
         self.wait("events of acknowledged messages", EVENTS_MAX, |run| run.missing_events().is_empty())
             .await
-            .with_context(|| format!("round {}: missing {:?}", self.round, self.missing_events()))?;
+            .with_context(|| format!("{name}: missing {:?}", self.missing_events()))?;
         self.events_once()?;
+        outcome.messages = verify::settled(&server, &self.inboxes, &self.memory).await.context(name)?;
         self.server = Some(server);
         Ok(outcome)
     }

@@ -217,6 +217,14 @@ impl Server {
 
     /// kill -9, and waits until the process is gone.
     pub fn kill(mut self) -> Result<()> {
+        self.end()
+    }
+
+    /// Also behind a wrapper: the server would outlive one that is killed.
+    fn end(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_none() && self.pid != self.child.id() {
+            process::signal(self.pid, "KILL")?;
+        }
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
@@ -249,7 +257,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Already gone after `kill` and `stop`.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.end());
     }
 }

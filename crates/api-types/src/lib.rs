@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod domains;
+pub mod history;
 pub mod inboxes;
 pub mod keys;
 pub mod messages;

@@ -5,9 +5,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use podmail_app::{Cursor, Error, Issue, IssueCode, Order, Page, Result};
+use podmail_app::{Cursor, Issue, IssueCode, Order, Page, Result};
 use podmail_domain::{Timestamp, limits};
 use serde::Serialize;
+use serde::ser::SerializeMap as _;
 use serde_json::{Map, Value};
 
 use crate::query::Query;
@@ -130,10 +131,27 @@ impl Paging {
         page: Page<T>,
         item: impl FnMut(T) -> U,
     ) -> Result<Reply> {
-        let mut members = self.members(page.items.len(), page.next.as_ref());
+        let members = self.members(page.items.len(), page.next.as_ref());
         let items: Vec<U> = page.items.into_iter().map(item).collect();
-        members.insert(name.to_owned(), serde_json::to_value(items).map_err(Error::internal)?);
-        Reply::json(&members)
+        Reply::json(&Listing { members, name, items })
+    }
+}
+
+/// The members of a page and its items: written directly, without an intermediate value for every item.
+struct Listing<'a, U> {
+    members: Map<String, Value>,
+    name: &'a str,
+    items: Vec<U>,
+}
+
+impl<U: Serialize> Serialize for Listing<'_, U> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.members.len() + 1))?;
+        for (name, value) in &self.members {
+            map.serialize_entry(name, value)?;
+        }
+        map.serialize_entry(self.name, &self.items)?;
+        map.end()
     }
 }
 
@@ -185,6 +203,8 @@ fn read_token(token: &str, fingerprint: [u8; 8]) -> Option<Cursor> {
 
 #[cfg(test)]
 mod tests {
+    use podmail_app::Error;
+
     use super::*;
 
     fn page(route: &str, raw: &str, rules: Rules) -> Result<Paging> {

@@ -6,6 +6,7 @@ pub mod deliveries;
 pub mod domains;
 pub mod error;
 pub mod events;
+pub mod history;
 pub mod inboxes;
 pub mod keys;
 pub mod links;

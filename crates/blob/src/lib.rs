@@ -3,6 +3,7 @@
 //!
 //! Bytes are zstd-compressed in both places, here and inline in the database, by [`compress`].
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -118,7 +119,14 @@ impl Blobs {
 
 /// Compresses message bytes.
 pub fn compress(raw: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(raw, LEVEL).expect("compressing into memory cannot fail")
+    thread_local! {
+        // Its tables are larger than most messages: made once per thread.
+        static COMPRESSOR: RefCell<zstd::bulk::Compressor<'static>> =
+            RefCell::new(zstd::bulk::Compressor::new(LEVEL).expect("the level is one of zstd's"));
+    }
+    COMPRESSOR
+        .with_borrow_mut(|compressor| compressor.compress(raw))
+        .expect("compressing into memory cannot fail")
 }
 
 /// Decompresses bytes made by [`compress`]; refuses more than `max` bytes.

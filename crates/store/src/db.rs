@@ -85,7 +85,9 @@ impl Db {
                     .busy_timeout(Duration::from_secs(5))
                     .pragma("wal_autocheckpoint", "4000")
                     .pragma("temp_store", "2")
-                    .statement_cache_capacity(256);
+                    .statement_cache_capacity(256)
+                    // A page of a list passes to the reader's thread in one go.
+                    .row_buffer_size(512);
                 let writer = SqlitePoolOptions::new()
                     .max_connections(1)
                     .min_connections(1)
@@ -372,7 +374,11 @@ impl Conn {
             let take = CHUNK.min(1 << rows.len().ilog2());
             let mut text = String::with_capacity(sql.len() + take * columns * 5);
             text.push_str(sql);
-            push_tuples(&mut text, take, columns, 0);
+            match self {
+                // Anonymous: SQLite looks names of placeholders up one by one, and there are many here.
+                Self::Sqlite(_) => push_anonymous_tuples(&mut text, take, columns),
+                Self::Postgres(_) => push_tuples(&mut text, take, columns, 0),
+            }
             text.push_str(tail);
             self.run(&text, rows.drain(..take).flatten().collect()).await?;
         }
@@ -393,6 +399,17 @@ pub(crate) fn push_tuples(text: &mut String, rows: usize, columns: usize, first:
             let n = first + row * columns + column + 1;
             write!(text, "{}${n}", if column == 0 { "" } else { "," })
                 .expect("writing to a string cannot fail");
+        }
+        text.push(')');
+    }
+}
+
+fn push_anonymous_tuples(text: &mut String, rows: usize, columns: usize) {
+    text.push_str(" VALUES ");
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ",(" });
+        for column in 0..columns {
+            text.push_str(if column == 0 { "?" } else { ",?" });
         }
         text.push(')');
     }

@@ -10,6 +10,7 @@ mod dialect;
 mod domains;
 mod error;
 mod events;
+mod history;
 mod inboxes;
 mod insert;
 mod installation;
@@ -19,6 +20,7 @@ mod migrate;
 mod organizations;
 mod page;
 mod pods;
+mod routes;
 mod scope;
 mod threads;
 mod webhook_deliveries;
@@ -40,6 +42,7 @@ pub use domains::{
 };
 pub use error::{Error, Result};
 pub use events::{Event, Log, Position};
+pub use history::LabelEvent;
 pub use inboxes::{
     GoverningDomain, Inbox, InboxChange, InboxChanged, InboxCreated, InboxPlace, Metadata, MetadataChange,
     NewInbox, PurgeStep, SubdomainUse,
@@ -51,7 +54,8 @@ pub use migrate::Migrated;
 pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization, OrganizationChange};
 pub use page::{Cursor, Order, Page};
 pub use pods::{Pod, PodDeleted};
-pub use scope::{Credential, InboxRef, Route, Scope};
+pub use routes::Route;
+pub use scope::{Credential, InboxRef, Scope};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
 pub use webhook_deliveries::{
     DueWebhookDelivery, LeasedWebhookDelivery, NewEventPayload, NewWebhookDelivery, WebhookDeliveryKey,
@@ -65,6 +69,7 @@ pub use writer::{News, OnCommit};
 pub struct Store {
     db: db::Db,
     writer: writer::Writer,
+    router: routes::Router,
     migrated: Migrated,
 }
 
@@ -75,7 +80,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date, and returns the store with the task that writes: whoever
+    /// Opens the database, brings its schema up to date, and returns the store with the task that writes and routes: whoever
     /// opens a store has to run that task until the last handle is gone. `on_commit` hears of news after each commit.
     pub async fn open(
         location: &Location,
@@ -85,7 +90,11 @@ impl Store {
         let db = db::Db::open(location).await?;
         let migrated = migrate::run(&db).await?;
         let (writer, task) = writer::Writer::new(db.clone(), ids, on_commit);
-        Ok((Self { db, writer, migrated }, task))
+        let (router, routing) = routes::Router::new(db.clone());
+        let task = async move {
+            futures_util::future::join(task, routing).await;
+        };
+        Ok((Self { db, writer, router, migrated }, task))
     }
 
     /// Which engine this is.

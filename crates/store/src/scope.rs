@@ -3,7 +3,7 @@
 
 use podmail_domain::{ApiKeyId, InboxId, InboxKey, OrganizationId, Permissions, PodId, Timestamp};
 
-use crate::db::{Query, Value, args};
+use crate::db::{Query, args};
 use crate::{Error, Result, Store};
 
 /// One incarnation of an inbox.
@@ -96,15 +96,6 @@ pub struct Credential {
     pub suspended: bool,
 }
 
-/// Where mail to an address goes.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// The inbox.
-    pub scope: Scope,
-    /// Whether it is paused: mail is then accepted and discarded.
-    pub paused: bool,
-}
-
 #[derive(sqlx::FromRow)]
 struct CredentialRow {
     organization_id: String,
@@ -115,16 +106,6 @@ struct CredentialRow {
     permissions: Option<String>,
     expires_at: Option<i64>,
     suspended: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct RouteRow {
-    organization_id: String,
-    pod_id: String,
-    inbox_key: String,
-    inbox_id: String,
-    paused: i64,
-    inbound: i64,
 }
 
 /// Reads a stored id.
@@ -257,40 +238,5 @@ impl Store {
             Ok(Scope::new(organization, Some(id(&pod, PodId::parse)?), Some(inbox)))
         })
         .transpose()
-    }
-
-    /// Where mail to these addresses (lower case) goes; addresses without a receiving inbox are left out. The order is
-    /// not that of the input.
-    pub async fn routes(&self, addresses: &[String]) -> Result<Vec<(String, Route)>> {
-        if addresses.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut text = String::from(
-            "SELECT d.organization_id, d.pod_id, i.inbox_key, i.inbox_id, i.paused, \
-             CASE WHEN i.governing_domain IS NULL THEN 1 ELSE COALESCE(m.inbound_enabled, 0) END AS inbound \
-             FROM address_directory d \
-             JOIN inboxes i ON i.organization_id = d.organization_id AND i.inbox_key = d.inbox_key \
-             LEFT JOIN domains m ON m.organization_id = d.organization_id AND m.domain = i.governing_domain \
-             WHERE d.address IN (",
-        );
-        let mut values: Vec<Value> = Vec::with_capacity(addresses.len());
-        for (n, address) in addresses.iter().enumerate() {
-            text.push_str(&format!("{}${}", if n == 0 { "" } else { "," }, n + 1));
-            values.push(address.as_str().into());
-        }
-        text.push(')');
-        let rows: Vec<RouteRow> = self.reader().await?.all(&text, values).await?;
-        rows.into_iter()
-            .filter(|row| row.inbound != 0)
-            .map(|row| {
-                let scope = stored_scope(
-                    &row.organization_id,
-                    Some(&row.pod_id),
-                    Some(&row.inbox_key),
-                    Some(&row.inbox_id),
-                )?;
-                Ok((row.inbox_id, Route { scope, paused: row.paused != 0 }))
-            })
-            .collect()
     }
 }

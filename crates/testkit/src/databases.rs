@@ -21,10 +21,8 @@ pub async fn databases() -> Vec<Database> {
     let mut all = vec![Database { url, folder }];
     #[expect(clippy::disallowed_methods, reason = "how the test script tells of its server")]
     if let Ok(server) = std::env::var("PODMAIL_TEST_POSTGRES") {
-        all.push(Database {
-            url: fresh(&server).await,
-            folder: tempfile::tempdir().expect("a temporary folder"),
-        });
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        all.push(Database { url: fresh(&server, folder.path()).await, folder });
     }
     all
 }

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod domains;
 pub(crate) mod downloads;
+pub(crate) mod history;
 pub(crate) mod inboxes;
 pub(crate) mod keys;
 pub(crate) mod messages;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Route> {
         auth::routes(),
         domains::routes(),
         downloads::routes(),
+        history::routes(),
         inboxes::routes(),
         keys::routes(),
         messages::routes(),

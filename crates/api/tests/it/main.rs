@@ -22,11 +22,17 @@ use podmail_store::{
 use podmail_testkit::{FakeClock, TestIds};
 use serde_json::Value;
 
+mod attachments;
 mod authorization;
 mod conventions;
 mod domains;
 mod identity;
 mod inboxes;
+mod mailbox;
+mod messages;
+mod sending;
+mod threads;
+mod webhooks;
 
 /// A running product and its API.
 pub(crate) struct World {
@@ -76,7 +82,7 @@ impl World {
             blobs: Blobs::folder(&folder.path().join("blobs")).unwrap(),
             bus,
             resolver: resolver.clone(),
-            egress: Egress::new(resolver, Policy::default()).unwrap(),
+            egress: Egress::new(resolver, Policy { allow_private: settings.allow_private_egress }).unwrap(),
             clock: clock.clone(),
             ids: shared,
             settings,

@@ -95,6 +95,7 @@ pub struct Draft {
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) reply_all: bool,
+    pub(crate) track_opens: bool,
 }
 
 /// Checks a request; adds to `issues` and answers `None` when something does not fit.
@@ -116,13 +117,11 @@ pub fn check(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Optio
         attachments: attachments(input.attachments, issues),
         headers: headers(kind, input.headers, issues),
         reply_all: input.reply_all,
+        track_opens: input.track_opens,
     };
     let all = draft.to.len() + draft.cc.len() + draft.bcc.len();
     if matches!(kind, Kind::Send | Kind::Forward(_)) && all == 0 && issues.len() == before {
         issues.push(Issue::custom([], "to, cc, or bcc must be specified"));
-    }
-    if input.track_opens && draft.html.is_some() {
-        issues.push(Issue::custom(["track_opens".into()], "Open tracking is not available on this server"));
     }
     distinct(&mut draft);
     if draft.to.len() + draft.cc.len() + draft.bcc.len() > limits::SEND_RECIPIENTS {

@@ -147,6 +147,10 @@ impl App {
         let scope = &caller.scope;
         let inbox = self.store().inbox(scope).await?.ok_or(Error::NotFound("Inbox"))?;
         self.may_send(caller, &inbox).await?;
+        // Mail without HTML goes out untracked; with it, a promise that cannot be kept is refused.
+        if draft.track_opens && draft.html.is_some() {
+            return Err(Error::Unprocessable("Open tracking is not available on this server".to_owned()));
+        }
         let now = self.now();
         let own = own_mailbox(&inbox);
         let quote = caller.allows(Permission::MessageRead);

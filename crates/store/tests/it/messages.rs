@@ -314,6 +314,64 @@ async fn labels_change_all_or_nothing_and_the_thread_follows() {
 }
 
 #[tokio::test]
+async fn history_tells_each_real_change_once_and_hides_what_is_hidden() {
+    for world in worlds().await {
+        let own = inbox(&world, "own").await;
+        put(&world, mail(&world, &own, "a", 0, &[], &[])).await;
+        put(&world, mail(&world, &own, "junk", 1, &[], &["spam"])).await;
+        for (add, remove) in [(vec!["vip"], vec![]), (vec!["vip"], vec![]), (vec![], vec!["vip", "gone"])] {
+            let texts = |labels: Vec<&str>| labels.into_iter().map(str::to_owned).collect();
+            let change = LabelChange { add: texts(add), remove: texts(remove) };
+            world
+                .store
+                .relabel_messages(&own, ids(&["a"]), change, Restricted::ALL, world.now())
+                .await
+                .expect("run");
+        }
+        let told = async |visible, order| {
+            let (mut told, mut after, mut last) = (Vec::new(), None, None);
+            for _ in 0..10 {
+                let page =
+                    world.store.label_events(&own, visible, order, after.as_ref(), 2).await.expect("read");
+                for event in page.items {
+                    let later = last.is_none_or(|last| (event.seq > last) == (order == Order::Ascending));
+                    assert!(later, "in one direction only");
+                    last = Some(event.seq);
+                    let sign = if event.added { "+" } else { "-" };
+                    told.push(format!(
+                        "{}{sign}{}",
+                        event.message_id.as_str().trim_matches(['<', '>']),
+                        event.label
+                    ));
+                }
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            told
+        };
+        let all = [
+            "a@x+received",
+            "a@x+unread",
+            "junk@x+received",
+            "junk@x+unread",
+            "junk@x+spam",
+            "a@x+vip",
+            "a@x-vip",
+        ];
+        assert_eq!(told(Restricted::ALL, Order::Ascending).await, all);
+        let mut backward = all.to_vec();
+        backward.reverse();
+        assert_eq!(told(Restricted::ALL, Order::Descending).await, backward);
+        assert_eq!(
+            told(Restricted::NONE, Order::Ascending).await,
+            ["a@x+received", "a@x+unread", "a@x+vip", "a@x-vip"]
+        );
+    }
+}
+
+#[tokio::test]
 async fn fifty_label_changes_at_once_lose_none() {
     for world in worlds().await {
         let own = inbox(&world, "own").await;

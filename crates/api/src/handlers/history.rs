@@ -1,0 +1,24 @@
+//! The label history of an inbox.
+
+use podmail_app::Result;
+use podmail_domain::Permission;
+
+use crate::paging::Rules;
+use crate::request::{Reply, Request};
+use crate::route::Route;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/v0/inboxes/{inbox_id}/events", Permission::InboxRead, list)
+            .types("", "ListInboxEventsResponse"),
+    ]
+}
+
+async fn list(request: Request) -> Result<Reply> {
+    let paging = request.query().page(Rules::LIST)?;
+    let page = request
+        .app
+        .label_events(request.caller()?, paging.order, paging.after.as_ref(), paging.limit)
+        .await?;
+    paging.reply("events", page, |event| event)
+}
