@@ -1,2 +1,2 @@
-//! Nothing: this package holds the tests of the whole server, in `tests/it`, which run the `podmail` binary as a process
-//! of its own.
+//! Tests of the whole server as its users meet it: the real binary, its sockets, its files. They are in `tests/it`; this
+//! library is empty, what they share with the measuring programs is in `podmail-bench`.

@@ -1,221 +1,228 @@
-//! Durable before acknowledged, as the kernel sees it: what a power failure right after a reply would leave.
+//! Durable before acknowledged, as the kernel sees it: no `250` and no `2xx` of a write leaves before the sync that covers
+//! the data returned. Killing a process cannot show this, since the kernel keeps what was written; a trace can.
 //!
-//! The server runs under `strace` on SQLite, one request at a time and each one only when background work has come to
-//! rest, so that what is written between a request and its reply is the request's own. Then the trace is read: between
-//! the two stands a write to the log (WAL) of the database, and an fsync of the log stands after it, completed before the
-//! reply is handed to the kernel. For a message too large for the database the same holds for its file and its folder.
+//! Each write carries a marker. In SQLite's log (WAL) a transaction is a run of frames, a header of 24 bytes and a page
+//! each; the header of the last one holds the size of the database, the others 0 there. So the rule is: the marker
+//! is written to the log, then the frame that commits, then a sync of the log begins and returns, then the reply begins.
 
-mod trace;
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, Result, ensure};
 use podmail_bench::http::escape;
-use podmail_bench::mail::{noise, words};
-use podmail_bench::random::Random;
-use podmail_bench::server::Server;
+use podmail_bench::server::{Engine, Options, Server, test_binary};
 use podmail_bench::smtp::{Envelope, Session};
-use podmail_bench::world::text;
+use podmail_bench::{mail, random::Random, world};
 use serde_json::json;
 
-use crate::options;
-use trace::{Call, parse};
+use crate::trace::{Call, parse};
 
-/// What is traced. Names with `?` do not exist on every architecture.
-const CALLS: &str = "trace=fsync,fdatasync,sendto,sendmsg,write,writev,pwrite64,pwritev,recvfrom,\
-                     ?rename,?renameat,?renameat2,?link,?linkat";
-/// Small mails.
-const MAILS: usize = 3;
-/// Bytes of the large mail's attachment, which does not compress.
-const ATTACHMENT_BYTES: usize = 500_000;
-/// The log counts as quiet when nothing changed it for so long.
-const QUIET: Duration = Duration::from_millis(200);
-/// How long background work may take to come to rest.
-const QUIET_MAX: Duration = Duration::from_secs(20);
+/// More than a page of the database, so that a marker anywhere in it is recorded.
+const RECORDED: &str = "4200";
+const CALLS: &str =
+    "trace=fsync,fdatasync,sendto,sendmsg,write,writev,pwrite64,pwritev,rename,renameat,renameat2";
+/// Length of a frame's header in the log.
+const FRAME_HEADER: usize = 24;
 
-/// Whether background work follows a request at once, and so may have written already when the reply goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Followers {
-    None,
-    Some,
+struct Traced {
+    folder: tempfile::TempDir,
+    server: Server,
+    inbox: String,
 }
 
-#[tokio::test]
-async fn whatever_is_acknowledged_was_synced_before() -> Result<()> {
-    // The paths in the trace have no links in them.
-    let folder = tempfile::tempdir()?;
-    let data = folder.path().canonicalize()?.join("data");
-    let output = folder.path().join("trace");
-    ensure_strace()?;
-    // A worker that only looks when it is woken leaves the log quiet between requests.
-    let mut options = options(&data)?.variable("PODMAIL_WORK_POLL_INTERVAL", "60s");
-    options.wrapper = ["strace", "-f", "-ttt", "-y", "-s", "64", "-e", CALLS, "-o"].map(str::to_owned).to_vec();
-    options.wrapper.push(output.to_str().context("a temporary folder has a plain name")?.to_owned());
-    let server = options.start()?;
-    let writes = load(&server, &data).await?;
-    let status = tokio::task::spawn_blocking(move || server.stop()).await??;
-    ensure!(status.success(), "the traced server ends with {status}");
-    let calls = parse(&std::fs::read_to_string(&output)?);
-
-    let wal = data.join("podmail.db-wal").display().to_string();
-    let mails = exchanges(&calls, |call| call.writes() && call.data().starts_with("354 "), "250 2.0.0");
-    assert_eq!(mails.len(), MAILS + 1);
-    for (begin, reply) in &mails {
-        log_synced(&calls, &wal, begin, reply, Followers::None)?;
+impl Traced {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = Options::new(&test_binary().unwrap(), &folder.path().join("data"), Engine::Sqlite);
+        let output = folder.path().join("trace").display().to_string();
+        options.wrapper = ["strace", "-f", "-ttt", "-y", "-s", RECORDED, "-o", &output, "-e", CALLS]
+            .map(str::to_owned)
+            .to_vec();
+        let server = options.start().expect("strace is installed and may trace its own children");
+        let (_, inboxes) = world::create(&mut server.client(), 0, 1).await.unwrap();
+        Self { folder, server, inbox: inboxes[0].clone() }
     }
-    let (begin, reply) = mails.last().context("the large mail is the last one")?;
-    object_synced(&calls, &data, begin, reply)?;
 
-    let is_write = |call: &Call| {
-        let method = call.data().split(' ').next().unwrap_or_default();
-        call.name == "recvfrom" && ["POST", "PUT", "PATCH", "DELETE"].contains(&method)
-    };
-    let requests = exchanges(&calls, is_write, "HTTP/1.1 20");
-    assert_eq!(requests.len(), writes.len());
-    for ((request, reply), (start, followers)) in requests.iter().zip(&writes) {
-        assert!(request.data().starts_with(start), "{start}: {request:?}");
-        log_synced(&calls, &wal, request, reply, *followers)?;
-    }
-    Ok(())
-}
-
-/// A missing strace must not pass for a durable server.
-fn ensure_strace() -> Result<()> {
-    let output = Command::new("strace").args(["-o", "/dev/null", "true"]).output().context(
-        "this test needs strace and cannot run it: `apt-get install strace`, or `./test`, which installs it",
-    )?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "strace is installed but may not trace processes here: {complaint}");
-    Ok(())
-}
-
-/// Mails, then writes over HTTP; returns how those begin.
-async fn load(server: &Server, data: &Path) -> Result<Vec<(&'static str, Followers)>> {
-    let wal = data.join("podmail.db-wal");
-    let mut api = server.client();
-    let mut random = Random::new(5);
-    quiet(&wal).await?;
-    let inbox = text(&api.send("POST", "/v0/inboxes", &json!({"username": "durable"})).await?, "inbox_id")?;
-    let mut session = Session::connect(&server.smtp).await?;
-    let envelope = Envelope::new("a@sender.example", std::slice::from_ref(&inbox));
-    for at in 0..=MAILS {
-        let content = if at < MAILS { words(&mut random, 2_000) } else { attachment(&mut random) };
-        let head = format!("From: a@sender.example\r\nSubject: mail {at}\r\nMessage-ID: <{at}@sender.example>\r\n");
-        let separator = if at < MAILS { "\r\n" } else { "" };
-        quiet(&wal).await?;
-        session.send(&envelope, format!("{head}{separator}{content}").as_bytes()).await?;
-    }
-    let path = format!("/v0/inboxes/{}", escape(&inbox));
-    let message = format!("{path}/messages/{}", escape("<0@sender.example>"));
-    quiet(&wal).await?;
-    api.send("PATCH", &message, &json!({"add_labels": ["mine"]})).await?;
-    quiet(&wal).await?;
-    let body = json!({"to": "b@elsewhere.example", "subject": "sent", "text": "A text."});
-    api.send("POST", &format!("{path}/messages/send"), &body).await?;
-    quiet(&wal).await?;
-    api.send("PATCH", &path, &json!({"display_name": "Another"})).await?;
-    quiet(&wal).await?;
-    let hook = json!({"url": "http://127.0.0.1:9/hook", "event_types": ["message.received"]});
-    let hook = text(&api.send("POST", "/v0/webhooks", &hook).await?, "webhook_id")?;
-    quiet(&wal).await?;
-    let answer = api.request("DELETE", &format!("/v0/webhooks/{hook}"), "", None).await?;
-    ensure!((200..300).contains(&answer.status), "HTTP {}", answer.status);
-    quiet(&wal).await?;
-    Ok(vec![
-        ("POST /v0/inboxes HTTP", Followers::None),
-        ("PATCH /v0/inboxes/", Followers::None),
-        ("POST /v0/inboxes/", Followers::Some),
-        ("PATCH /v0/inboxes/", Followers::None),
-        ("POST /v0/webhooks ", Followers::None),
-        ("DELETE /v0/webhooks/", Followers::None),
-    ])
-}
-
-/// The rest of a message, from its MIME fields on.
-fn attachment(random: &mut Random) -> String {
-    let file = noise(random, ATTACHMENT_BYTES);
-    format!(
-        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_b\"\r\n\r\n\
-         --=_b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n\
-         --=_b\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\
-         Content-Disposition: attachment; filename=\"data.bin\"\r\n\r\n{file}--=_b--\r\n"
-    )
-}
-
-/// Waits until nothing writes to the log any more.
-async fn quiet(wal: &Path) -> Result<()> {
-    let state = || std::fs::metadata(wal).ok().map(|data| (data.len(), data.modified().ok()));
-    let deadline = Instant::now() + QUIET_MAX;
-    let (mut last, mut since) = (state(), Instant::now());
-    while since.elapsed() < QUIET {
-        ensure!(Instant::now() < deadline, "background work does not come to rest");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = state();
-        if now != last {
-            (last, since) = (now, Instant::now());
+    async fn mails(&self, mails: &[(String, Vec<u8>)]) {
+        let mut session = Session::connect(&self.server.smtp).await.unwrap();
+        let envelope = Envelope::new("a@load.example", std::slice::from_ref(&self.inbox));
+        for (marker, text) in mails {
+            let head = format!(
+                "From: a@load.example\r\nSubject: {marker}\r\nMessage-ID: <{marker}@load.example>\r\n\r\n"
+            );
+            session.send(&envelope, &[head.as_bytes(), text].concat()).await.unwrap();
         }
     }
-    Ok(())
+
+    fn stop(self) -> Vec<Call> {
+        self.server.stop().unwrap();
+        parse(&std::fs::read(self.folder.path().join("trace")).unwrap())
+    }
 }
 
-/// Each call that begins an exchange, with the first reply of that kind on the same socket after it.
-fn exchanges<'a>(
-    calls: &'a [Call],
-    begins: impl Fn(&Call) -> bool,
-    reply: &str,
-) -> Vec<(&'a Call, &'a Call)> {
-    let answer = |begin: &Call| {
-        let after = |call: &&Call| call.begin > begin.end && call.target() == begin.target();
-        calls.iter().filter(after).find(|call| call.writes() && call.data().starts_with(reply))
-    };
+fn contains(data: &[u8], marker: &str) -> bool {
+    data.windows(marker.len()).any(|window| window == marker.as_bytes())
+}
+
+fn is_log_write(call: &Call) -> bool {
+    call.name.starts_with("pwrite") && call.target.ends_with("podmail.db-wal")
+}
+
+fn is_sync(call: &Call) -> bool {
+    matches!(call.name.as_str(), "fsync" | "fdatasync") && call.result == 0
+}
+
+fn is_commit_frame(call: &Call) -> bool {
+    is_log_write(call) && call.data.len() == FRAME_HEADER && call.data[4..8] != [0; 4]
+}
+
+/// Replies to the peer that begin like that.
+fn replies<'a>(calls: &'a [Call], begin: &str) -> Vec<&'a Call> {
+    let sends = ["sendto", "sendmsg", "write", "writev"];
     calls
         .iter()
-        .filter(|call| begins(call))
-        .filter_map(|begin| Some((begin, answer(begin)?)))
+        .filter(|call| sends.contains(&call.name.as_str()) && call.target.starts_with("socket:"))
+        .filter(|call| call.data.starts_with(begin.as_bytes()))
         .collect()
 }
 
-/// The log was written after `begin`, and synced after that and before `reply`.
-fn log_synced(calls: &[Call], wal: &str, begin: &Call, reply: &Call, followers: Followers) -> Result<()> {
-    let about = || format!("between {begin:?} and {reply:?}");
-    let between = || calls.iter().filter(|call| call.begin > begin.end && call.begin < reply.begin);
-    let written = |call: &&Call| call.name == "pwrite64" && call.target() == wal;
-    let first = between().find(written).with_context(|| format!("no write to the log {}", about()))?;
-    let last = between().filter(written).last().unwrap_or(first);
-    // The last one that has to be durable. Work that follows may already be writing its own when the reply goes out.
-    let needed = if followers == Followers::None { last } else { first };
-    let synced = between().any(|call| call.syncs(wal) && call.begin > needed.end && call.end < reply.begin);
-    ensure!(synced, "no completed fsync of the log after {needed:?} {}", about());
-    Ok(())
+/// Fails unless the transaction with the marker was synced before the reply.
+fn assert_synced(calls: &[Call], marker: &str, reply: &Call) {
+    let before = |call: &&Call| call.lines.0 < reply.lines.0;
+    let written = calls.iter().filter(before).find(|call| is_log_write(call) && contains(&call.data, marker));
+    let written = written.unwrap_or_else(|| panic!("{marker} is not in the log before its reply"));
+    let commit =
+        calls.iter().filter(before).find(|call| call.lines.0 > written.lines.0 && is_commit_frame(call));
+    // The page with the marker may be the committing frame's own: then its header stands just before it.
+    let own = calls.iter().rfind(|call| is_log_write(call) && call.lines.1 < written.lines.0);
+    let own = own.filter(|call| is_commit_frame(call));
+    let end = match (own, commit) {
+        (Some(_), _) => written.lines.1,
+        (None, Some(commit)) => {
+            let page = calls.iter().find(|call| is_log_write(call) && call.lines.0 > commit.lines.1);
+            page.expect("a page follows its header").lines.1
+        }
+        (None, None) => panic!("no commit of {marker} before its reply"),
+    };
+    let synced = calls.iter().find(|call| {
+        is_sync(call)
+            && call.target.ends_with("podmail.db-wal")
+            && call.lines.0 > end
+            && call.lines.1 < reply.lines.0
+    });
+    assert!(
+        synced.is_some(),
+        "{marker}: written by line {end}, no sync before the reply in line {}",
+        reply.lines.0
+    );
 }
 
-/// One object was written after `begin`, synced, given its name, and its folder synced, before `reply`.
-fn object_synced(calls: &[Call], data: &Path, begin: &Call, reply: &Call) -> Result<()> {
-    let objects = data.join("objects");
-    let between = || calls.iter().filter(|call| call.begin > begin.end && call.end < reply.begin);
-    let written = between()
-        .filter(|call| call.writes() && Path::new(call.target()).starts_with(&objects))
-        .last()
-        .context("no object is written before the 250")?;
-    let file = between()
-        .find(|call| call.syncs(written.target()) && call.begin > written.end)
-        .with_context(|| format!("no fsync after {written:?}"))?;
-    // A file may be written under a temporary name; its folder has to be synced when it has its own.
-    let named = between()
-        .filter(|call| call.name.starts_with("rename") || call.name.starts_with("link"))
-        .filter(|call| call.arguments.contains(written.target()) && call.succeeded())
-        .last();
-    let after = named.map_or(file.end, |named| named.end);
-    ensure!(named.is_none_or(|named| named.begin > file.end), "the object has its name before it is synced");
-    let folder = PathBuf::from(written.target());
-    let folder = folder.parent().context("a file is in a folder")?.display().to_string();
-    let synced = between().any(|call| call.syncs(&folder) && call.begin > after);
-    ensure!(synced, "no fsync of {folder} after {named:?}, {file:?}");
-    // And the log that refers to it comes last.
-    let wal = data.join("podmail.db-wal").display().to_string();
-    let commit = between().find(|call| call.syncs(&wal)).context("the log is synced")?;
-    ensure!(commit.begin > file.end, "the database refers to an object that is not durable yet");
-    Ok(())
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_250_leaves_before_the_sync_of_its_commit() {
+    let traced = Traced::start().await;
+    let mails: Vec<_> = (0..5).map(|at| (format!("mailmark{at}"), b"Hello\r\n".to_vec())).collect();
+    traced.mails(&mails).await;
+    let calls = traced.stop();
+    let replies = replies(&calls, "250 2.0.0");
+    assert_eq!(replies.len(), mails.len());
+    for ((marker, _), reply) in mails.iter().zip(replies) {
+        assert_synced(&calls, marker, reply);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_250_of_a_large_mail_leaves_before_its_file_and_folder_are_synced() {
+    let traced = Traced::start().await;
+    let text = mail::noise(&mut Random::new(9), 300_000).into_bytes();
+    traced.mails(&[("largemark".to_owned(), text)]).await;
+    let objects = traced.folder.path().join("data/objects").display().to_string();
+    let calls = traced.stop();
+    let reply = replies(&calls, "250 2.0.0")[0];
+    assert_synced(&calls, "largemark", reply);
+    let in_objects = |call: &&Call| call.target.starts_with(&objects) && call.lines.1 < reply.lines.0;
+    let written =
+        calls.iter().filter(in_objects).rfind(|call| call.name.contains("write")).expect("an object");
+    let renamed = calls.iter().rfind(|call| call.name.starts_with("rename") && call.lines.1 < reply.lines.0);
+    let synced: Vec<_> = calls.iter().filter(in_objects).filter(|call| is_sync(call)).collect();
+    let file = synced.iter().find(|call| call.target == written.target && call.lines.0 > written.lines.1);
+    assert!(file.is_some(), "{written:?} is not synced before the reply: {synced:?}");
+    let named = renamed.map_or(written.lines.1, |call| call.lines.1);
+    let folder = synced.iter().find(|call| call.target != written.target && call.lines.0 > named);
+    assert!(folder.is_some(), "the folder of {written:?} is not synced before the reply: {synced:?}");
+    // The row that refers to the object commits after it.
+    let row = calls.iter().find(|call| is_log_write(call) && contains(&call.data, "largemark")).unwrap();
+    assert!(
+        synced.iter().all(|call| call.lines.1 < row.lines.0),
+        "the row is written before its object is durable"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_200_of_a_write_leaves_before_the_sync_of_its_commit() {
+    let traced = Traced::start().await;
+    let mut api = traced.server.client();
+    let path = format!("/v0/inboxes/{}", escape(&traced.inbox));
+    // A mail and a read first: reads need no sync, and the change has something to change.
+    traced.mails(&[("targetmark".to_owned(), b"Hello\r\n".to_vec())]).await;
+    let target = format!("{path}/messages/%3Ctargetmark@load.example%3E");
+    let send = json!({"to": "b@elsewhere.example", "subject": "sendmark", "text": "t"});
+    let hook = json!({"url": "http://127.0.0.1:9/hookmark", "event_types": ["message.bounced"]});
+    let writes = [
+        ("inboxmark", "POST", "/v0/inboxes".to_owned(), json!({"username": "inboxmark"})),
+        ("podmark", "POST", "/v0/pods".to_owned(), json!({"name": "podmark"})),
+        ("labelmark", "PATCH", target.clone(), json!({"add_labels": ["labelmark"]})),
+        ("sendmark", "POST", format!("{path}/messages/send"), send),
+        ("hookmark", "POST", "/v0/webhooks".to_owned(), hook),
+    ];
+    for (_, method, path, body) in &writes {
+        api.send(method, path, body).await.unwrap();
+    }
+    let deleted = api.request("DELETE", &target, "", None).await.unwrap();
+    assert_eq!(deleted.status, 204);
+    let calls = traced.stop();
+    // The first one made the inbox.
+    let replies = replies(&calls, "HTTP/1.1 200");
+    assert_eq!(replies.len(), 1 + writes.len());
+    for ((marker, ..), reply) in writes.iter().zip(&replies[1..]) {
+        assert_synced(&calls, marker, reply);
+    }
+    let reply = self::replies(&calls, "HTTP/1.1 204")[0];
+    let last = replies.last().unwrap().lines.1;
+    let commit = calls.iter().find(|call| is_commit_frame(call) && call.lines.0 > last);
+    assert!(commit.is_some_and(|commit| commit.lines.0 < reply.lines.0), "the deletion is not committed");
+    let between = |call: &&Call| call.lines.0 > last && call.lines.1 < reply.lines.0;
+    assert!(calls.iter().filter(between).any(is_sync), "the deletion is not synced before its 204");
+}
+
+/// A trace of one mail: marker and committing frame in the log, then what is given.
+fn one_mail(rest: &[&str]) -> Vec<Call> {
+    let mut lines = vec![
+        r#"7 pwrite64(5</d/podmail.db-wal>, "\0\0\0\2\0\0\0\0ssssssssrrrrrrrr", 24, 32) = 24"#,
+        r#"7 pwrite64(5</d/podmail.db-wal>, "..mark..", 8, 56) = 8"#,
+        r#"7 pwrite64(5</d/podmail.db-wal>, "\0\0\0\3\0\0\0\11ssssssssrrrrrrrr", 24, 64) = 24"#,
+        r#"7 pwrite64(5</d/podmail.db-wal>, "other page", 10, 88) = 10"#,
+    ];
+    lines.extend(rest);
+    parse(lines.join("\n").as_bytes())
+}
+
+const SYNC: &str = "7 fdatasync(5</d/podmail.db-wal>) = 0";
+const REPLY: &str = r#"8 sendto(9<socket:[1]>, "250 2.0.0 Ok\r\n", 14, 0, NULL, 0) = 14"#;
+
+#[test]
+fn a_sync_before_the_reply_is_recognized() {
+    let calls = one_mail(&[SYNC, REPLY]);
+    assert_synced(&calls, "mark", replies(&calls, "250 2.0.0")[0]);
+}
+
+#[test]
+fn a_missing_late_failed_or_foreign_sync_is_noticed() {
+    for rest in [
+        &[REPLY][..],
+        &[REPLY, SYNC],
+        &["7 fdatasync(5</d/podmail.db-wal> <unfinished ...>", REPLY, "7 <... fdatasync resumed>) = 0"],
+        &["7 fdatasync(5</d/podmail.db-wal>) = -1 EIO (Input/output error)", REPLY],
+        &["7 fdatasync(5</d/podmail.db>) = 0", REPLY],
+    ] {
+        let calls = one_mail(rest);
+        let outcome =
+            std::panic::catch_unwind(|| assert_synced(&calls, "mark", replies(&calls, "250 2.0.0")[0]));
+        assert!(outcome.is_err(), "{rest:?}");
+    }
 }

@@ -111,7 +111,7 @@ async fn get(request: Request) -> Result<Reply> {
 /// Ids of a batch: 1 to `max`, none twice.
 fn batch(fields: &mut Fields, max: usize) -> Vec<MessageId> {
     let ids = fields.string_list("message_ids", max, Text::upto(2048).at_least(1));
-    if !fields.has("message_ids") || ids.as_ref().is_some_and(Vec::is_empty) {
+    if fields.raw("message_ids").is_none() || ids.as_ref().is_some_and(Vec::is_empty) {
         fields.issue(Issue::too_small(["message_ids".into()], "array", 1));
     }
     let ids: Vec<MessageId> = ids.unwrap_or_default().iter().map(|id| MessageId::new(id)).collect();

@@ -19,7 +19,6 @@ pub(crate) const SPAM: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-U
 pub(crate) struct Mailbox {
     pub(crate) world: World,
     pub(crate) organization: Scope,
-    pub(crate) inbox: Scope,
     pub(crate) key: String,
 }
 
@@ -42,8 +41,8 @@ impl Mailbox {
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let world = World::new(change).await;
         let (organization, key) = world.organization("acme").await;
-        let inbox = world.inbox(&organization, DESK).await;
-        Self { world, organization, inbox, key }
+        world.inbox(&organization, DESK).await;
+        Self { world, organization, key }
     }
 
     /// A mail comes in. `\n` ends a line; From and To are Ada and the inbox unless `header` has its own.

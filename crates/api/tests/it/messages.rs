@@ -79,7 +79,8 @@ async fn ids_are_found_in_every_spelling_and_replaced_where_a_path_cannot_hold_t
         assert!(id.starts_with('<') && id.ends_with("@mail.test>"), "{id}");
         let message = desk.message(&id).await;
         assert_eq!(message["headers"]["Message-ID"], original);
-        desk.mail(&format!("Message-ID: <2{original}\nIn-Reply-To: {original}").replace("<2<", "<2"), "y").await;
+        desk.mail(&format!("Message-ID: <2{original}\nIn-Reply-To: {original}").replace("<2<", "<2"), "y")
+            .await;
         let answer = desk.get("/messages").await["messages"]
             .as_array()
             .unwrap()
@@ -143,8 +144,10 @@ async fn batches_answer_in_request_order_and_change_all_or_nothing() {
     }
     let many = |count: usize| -> Value { (0..count).map(|n| format!("<{n}@y.test>")).collect() };
     // messages 27
-    let got =
-        desk.post("/messages/batch-get", &json!({ "message_ids": ["<b@x.test>", "<no@x.test>", A] })).await.body;
+    let got = desk
+        .post("/messages/batch-get", &json!({ "message_ids": ["<b@x.test>", "<no@x.test>", A] }))
+        .await
+        .body;
     assert_eq!((&got["limit"], &got["count"]), (&json!(3), &json!(2)));
     assert_eq!(got["messages"][0]["message_id"], "<b@x.test>");
     assert_eq!(got["messages"][1]["message_id"], A);
@@ -217,7 +220,11 @@ async fn labels_are_normalized_and_system_labels_belong_to_the_server() {
         assert_eq!(answer.body, json!({ "message_id": A, "labels": want }), "{body}");
     }
     let missing = desk.patch(&format!("/messages/{}", segment("<no@x.test>")), &json!({})).await;
-    assert_eq!((missing.status, missing.code()), (404, "not_found"), "a missing message comes before a bad body");
+    assert_eq!(
+        (missing.status, missing.code()),
+        (404, "not_found"),
+        "a missing message comes before a bad body"
+    );
 }
 
 #[tokio::test]
@@ -229,7 +236,9 @@ async fn lists_show_what_carries_every_label_and_hide_what_is_restricted() {
         assert_eq!(desk.patch(&path, &json!({ "add_labels": labels })).await.status, 200);
     }
     // labels 7, 11, conventions 14
-    for query in ["?labels=%5B%22a%22%2C%22b%22%5D", "?labels=a&labels=b", "?labels=a,b", "?labels=A&labels=%20b"] {
+    for query in
+        ["?labels=%5B%22a%22%2C%22b%22%5D", "?labels=a&labels=b", "?labels=a,b", "?labels=A&labels=%20b"]
+    {
         assert_eq!(desk.list(query).await, ["<ab@x.test>"], "{query}");
     }
     assert!(desk.list("?labels=fo*").await.is_empty());
@@ -261,7 +270,8 @@ async fn lists_show_what_carries_every_label_and_hide_what_is_restricted() {
 #[tokio::test]
 async fn list_filters_are_substrings_of_senders_recipients_and_subject() {
     let desk = Mailbox::new().await;
-    desk.mail("From: Alice <a@x.test>\nCc: Carol <c@y.test>\nMessage-ID: <1@x.test>\nSubject: Plan A", "x").await;
+    desk.mail("From: Alice <a@x.test>\nCc: Carol <c@y.test>\nMessage-ID: <1@x.test>\nSubject: Plan A", "x")
+        .await;
     desk.mail("From: alice@x.test\nMessage-ID: <2@x.test>\nSubject: Lunch", "x").await;
     desk.mail("From: bob@x.test\nMessage-ID: <3@x.test>", "x").await;
     // messages 33
@@ -309,7 +319,9 @@ async fn a_raw_link_works_without_a_key_until_it_expires_or_the_message_is_gone(
     assert_eq!((answer.status, &answer.headers["content-type"]), (200, &"message/rfc822".parse().unwrap()));
     assert_eq!(answer.text.len(), link["size"]);
     assert!(answer.text.starts_with("Received: from mx.x.test ([192.0.2.1])\r\n"), "{}", answer.text);
-    assert!(answer.text.ends_with("To: desk@mail.test\r\nMessage-ID: <a@x.test>\r\nSubject: Hi\r\n\r\none\r\n"));
+    assert!(
+        answer.text.ends_with("To: desk@mail.test\r\nMessage-ID: <a@x.test>\r\nSubject: Hi\r\n\r\none\r\n")
+    );
     desk.world.clock.advance(Duration::from_secs(3600));
     assert_eq!(desk.download(&link["download_url"]).await.status, 403);
     // messages 31

@@ -31,7 +31,7 @@ async fn a_send_is_stored_and_readable_at_once() {
             ("to", json!(["a@x.test"])),
             ("from", json!(DESK)),
             ("subject", json!("Hi")),
-            ("text", json!("Hello")),
+            ("text", json!("Hello\n")),
             ("extracted_text", json!("Hello")),
             ("labels", json!(["sent", "outreach"])),
             ("timestamp", json!("2026-03-01T09:00:00.000Z")),
@@ -43,7 +43,9 @@ async fn a_send_is_stored_and_readable_at_once() {
         }
         let raw = desk.raw(id).await;
         assert!(raw.contains(&format!("\nMessage-ID: {id}\n")), "{raw}");
-        assert!(raw.contains("Date: Sun, 01 Mar 2026 09:00:00 +0000\n") || raw.contains("Date: Sun, 1 Mar 2026"));
+        assert!(
+            raw.contains("Date: Sun, 01 Mar 2026 09:00:00 +0000\n") || raw.contains("Date: Sun, 1 Mar 2026")
+        );
     }
     let message = desk.send(&json!({ "to": "a@x.test", "subject": "" })).await;
     for name in ["subject", "text", "html", "preview"] {
@@ -54,7 +56,9 @@ async fn a_send_is_stored_and_readable_at_once() {
 #[tokio::test]
 async fn recipients_are_checked_counted_and_named_once() {
     let desk = Mailbox::new().await;
-    let many = |from: usize, count: usize| -> Value { (from..from + count).map(|n| format!("r{n}@x.test")).collect() };
+    let many = |from: usize, count: usize| -> Value {
+        (from..from + count).map(|n| format!("r{n}@x.test")).collect()
+    };
     // messages 9
     let over = json!({ "to": many(0, 17), "cc": many(17, 17), "bcc": many(34, 17) });
     assert_eq!(paths(&desk.post("/messages/send", &over).await), json!([["to"]]));
@@ -137,14 +141,19 @@ async fn mail_to_oneself_and_to_a_plus_tag_ends_in_the_inbox_once() {
     assert_eq!(desk.list("").await, [sent["message_id"].as_str().unwrap()]);
     assert_eq!(desk.get("/messages").await["messages"][0]["labels"], json!(["sent"]));
     // messages 15
-    desk.raw_mail(&["desk+tag@mail.test"], "From: a@x.test\nTo: desk+tag@mail.test\nMessage-ID: <a@x.test>\n\nx\n").await;
+    desk.raw_mail(
+        &["desk+tag@mail.test"],
+        "From: a@x.test\nTo: desk+tag@mail.test\nMessage-ID: <a@x.test>\n\nx\n",
+    )
+    .await;
     assert_eq!(desk.message(A).await["to"], json!(["desk+tag@mail.test"]));
 }
 
 #[tokio::test]
 async fn a_reply_goes_to_the_sender_ties_to_its_source_and_quotes_it() {
     let desk = Mailbox::new().await;
-    desk.mail("Message-ID: <a@x.test>\nSubject: Plan\nReply-To: r@x.test\nReferences: <0@x.test>", "See you").await;
+    desk.mail("Message-ID: <a@x.test>\nSubject: Plan\nReply-To: r@x.test\nReferences: <0@x.test>", "See you")
+        .await;
     // messages 16, 22
     let reply = desk.made(&reply_path(A), &json!({ "text": "Thanks", "subject": "ignored" })).await;
     for (name, want) in [
@@ -172,7 +181,8 @@ async fn a_reply_goes_to_the_sender_ties_to_its_source_and_quotes_it() {
     assert_eq!(reply["extracted_html"].as_str().unwrap().trim(), "<p>Ok</p>");
     // messages 19
     for field in ["to", "cc", "bcc"] {
-        let answer = desk.post(&reply_path("<b@x.test>"), &json!({ "reply_all": true, field: "c@x.test" })).await;
+        let answer =
+            desk.post(&reply_path("<b@x.test>"), &json!({ "reply_all": true, field: "c@x.test" })).await;
         assert_eq!(paths(&answer), json!([["reply_all"]]), "{field}");
     }
     let missing = desk.post(&reply_path("<no@x.test>"), &json!({ "to": 5 })).await;
@@ -182,7 +192,7 @@ async fn a_reply_goes_to_the_sender_ties_to_its_source_and_quotes_it() {
     let path = format!("/v0/inboxes/{DESK}{}", reply_path(A));
     let answer = desk.world.call(&Method::POST, &path, Some(&blind), r#"{"text":"Thanks"}"#).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(desk.message(answer.body["message_id"].as_str().unwrap()).await["text"], "Thanks");
+    assert_eq!(desk.message(answer.body["message_id"].as_str().unwrap()).await["text"], "Thanks\n");
 }
 
 #[tokio::test]
