@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import smtplib
+import time
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -246,7 +248,7 @@ def archive(client, server):
     ids = [
         mailer.send(
             server, inbox, sender=f"Sender {number} <s{number}@client.example>", subject=f"Number {number}",
-            date=f"Tue, 24 Nov 2026 0{number}:00:00 +0000",
+            date=formatdate(time.time() - 3600 * (7 - number)),
         ).ok().message_id
         for number in range(7)
     ]

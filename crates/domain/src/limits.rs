@@ -1,4 +1,4 @@
-//! Every limit of the product, with the error that it gives. The documentation's table is made from these constants.
+//! Every limit of the product, with the error that it gives; limits of protocols stand beside the loops they bound.
 
 /// Bytes of one JSON request: 413 `payload_too_large`.
 pub const REQUEST_BYTES: usize = 6 * 1024 * 1024;

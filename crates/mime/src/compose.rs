@@ -114,8 +114,8 @@ pub fn build(m: &Outgoing) -> Vec<u8> {
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     Tree::of(m).write(&mut out, &mut Boundaries::new(&m.boundary_seed));
-    // SMTP ends each line; inside multiparts the closing boundary has done so.
-    end_line(&mut out);
+    // No line end is added: whoever reads the message back gets exactly the text that was given. SMTP ends the last
+    // line when the message is transmitted, and signatures are made over that form.
     out
 }
 
@@ -292,12 +292,6 @@ fn wrap<'m>(kind: &'static str, root: Tree<'m>, rest: Vec<Tree<'m>>) -> Tree<'m>
     let mut children = vec![root];
     children.extend(rest);
     Tree::Multi(kind, children)
-}
-
-fn end_line(out: &mut Vec<u8>) {
-    if !out.ends_with(b"\r\n") {
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 fn file(out: &mut Vec<u8>, part: &OutgoingPart, boundary_stem: &str) {

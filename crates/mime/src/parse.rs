@@ -141,10 +141,11 @@ pub fn part_bytes(raw: &[u8], index: u32) -> Option<Vec<u8>> {
     Some(decode::bytes(leaf.content.encoding, leaf.body).into_owned())
 }
 
-/// The first 200 characters of a text body, without leading white space; `None` when nothing is left.
+/// The first 200 characters of a text body, without white space around it; `None` when nothing is left.
 #[must_use]
 pub fn preview(text: &str) -> Option<String> {
     let start: String = text.trim_start().chars().take(PREVIEW_CHARS).collect();
+    let start = start.trim_end().to_owned();
     (!start.is_empty()).then_some(start)
 }
 
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn preview_is_the_start_of_the_text() {
-        assert_eq!(preview(" \n hi\nyou "), Some("hi\nyou ".to_owned()));
+        assert_eq!(preview(" \n hi\nyou "), Some("hi\nyou".to_owned()));
         assert_eq!(preview(&"ä".repeat(300)).map(|p| p.chars().count()), Some(200));
         assert_eq!(preview(" \n"), None);
     }

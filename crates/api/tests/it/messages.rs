@@ -25,7 +25,7 @@ async fn a_message_has_the_bodies_that_its_mail_has_and_a_list_item_none() {
             "organization_id": organization, "pod_id": organization, "inbox_id": DESK, "thread_id": thread,
             "message_id": A, "labels": ["received", "unread"], "timestamp": "2026-03-01T09:00:00.000Z",
             "from": "Ada <ada@x.test>", "reply_to": ["r@x.test"], "to": [DESK], "subject": "Hi",
-            "preview": "Hello there\n", "text": "Hello there\n", "extracted_text": "Hello there",
+            "preview": "Hello there", "text": "Hello there\n", "extracted_text": "Hello there",
             "size": raw.len(), "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z"
         })
     );

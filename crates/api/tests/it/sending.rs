@@ -31,7 +31,7 @@ async fn a_send_is_stored_and_readable_at_once() {
             ("to", json!(["a@x.test"])),
             ("from", json!(DESK)),
             ("subject", json!("Hi")),
-            ("text", json!("Hello\n")),
+            ("text", json!("Hello")),
             ("extracted_text", json!("Hello")),
             ("labels", json!(["sent", "outreach"])),
             ("timestamp", json!("2026-03-01T09:00:00.000Z")),
@@ -192,7 +192,7 @@ async fn a_reply_goes_to_the_sender_ties_to_its_source_and_quotes_it() {
     let path = format!("/v0/inboxes/{DESK}{}", reply_path(A));
     let answer = desk.world.call(&Method::POST, &path, Some(&blind), r#"{"text":"Thanks"}"#).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    assert_eq!(desk.message(answer.body["message_id"].as_str().unwrap()).await["text"], "Thanks\n");
+    assert_eq!(desk.message(answer.body["message_id"].as_str().unwrap()).await["text"], "Thanks");
 }
 
 #[tokio::test]

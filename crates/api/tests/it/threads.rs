@@ -56,7 +56,7 @@ async fn a_thread_tells_of_all_its_messages() {
             "organization_id": organization, "pod_id": organization, "inbox_id": DESK, "thread_id": thread,
             "labels": ["sent"], "timestamp": "2026-03-01T09:00:00.000Z",
             "sent_timestamp": "2026-03-01T09:00:00.000Z", "senders": [DESK], "recipients": ["Bob <b@x.test>"],
-            "subject": "Plan", "preview": "Hello\n", "last_message_id": id, "message_count": 1,
+            "subject": "Plan", "preview": "Hello", "last_message_id": id, "message_count": 1,
             "size": sent["size"], "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z"
         })
     );
@@ -79,7 +79,7 @@ async fn a_thread_tells_of_all_its_messages() {
         ("senders", json!([DESK, "Bob <b@x.test>"])),
         ("recipients", json!(["Bob <b@x.test>", DESK])),
         ("subject", json!("Plan")),
-        ("preview", json!("Bye\n")),
+        ("preview", json!("Bye")),
         ("last_message_id", json!("<b2@x.test>")),
         ("count", json!(4)),
     ] {

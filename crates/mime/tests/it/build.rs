@@ -39,7 +39,9 @@ fn file(name: Option<&str>, content_type: &str, bytes: &[u8]) -> OutgoingPart {
 fn sent(m: &Outgoing) -> (Vec<u8>, podmail_mime::Parsed) {
     let raw = build(m);
     assert_eq!(raw, build(m), "building is deterministic");
-    for line in raw.split_inclusive(|&b| b == b'\n') {
+    // A single body ends as its text does; SMTP ends the last line when it transmits it.
+    let ended = [raw.as_slice(), if raw.ends_with(b"\r\n") { b"" } else { b"\r\n" }].concat();
+    for line in ended.split_inclusive(|&b| b == b'\n') {
         let content = line.strip_suffix(b"\r\n").expect("every line ends with CRLF");
         assert!(content.len() <= 998, "{}", content.len());
         assert!(content.is_ascii() && !content.contains(&b'\r'), "{}", String::from_utf8_lossy(content));
@@ -181,6 +183,16 @@ fn structures_are_no_deeper_than_needed() {
         assert!(raw.contains(&format!("MIME-Version: 1.0\r\nContent-Type: {want};")), "{want}: {raw}");
         assert_eq!((p.text.is_some(), p.html.is_some()), (text.is_some(), html.is_some()));
         assert_eq!(p.attachments.len(), files);
+    }
+}
+
+#[test]
+fn a_text_comes_back_exactly_as_it_was_given() {
+    for text in ["Hello", "Hello\n", "two\nlines", "é\n\n", " leading and trailing ", "-- \nsignature"] {
+        for html in [None, Some("<p>x</p>".to_owned())] {
+            let (_, p) = sent(&Outgoing { text: Some(text.to_owned()), html, ..message() });
+            assert_eq!(p.text.as_deref(), Some(text));
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) desk: Scope,
+    pub(crate) dns: MockResolver,
     ids: Arc<TestIds>,
     tasks: Tasks,
     _database: Database,
@@ -60,7 +61,8 @@ async fn world(database: Database) -> World {
     settings.webhook_retry_delays = vec![Duration::from_secs(5); 3];
     settings.webhook_disable_after = Duration::from_secs(12);
     settings.allow_private_egress = true;
-    let resolver = Arc::new(MockResolver::new());
+    let dns = MockResolver::new();
+    let resolver = Arc::new(dns.clone());
     let app = App::new(Parts {
         store: store.clone(),
         blobs: Blobs::folder(&database.folder.path().join("blobs")).unwrap(),
@@ -93,7 +95,7 @@ async fn world(database: Database) -> World {
     let desk = store.inbox_scope(&whole, &inbox_id).await.unwrap().unwrap();
     let tasks = Tasks::new();
     podmail_webhooks::run(app.clone(), &tasks);
-    World { app, store, clock, desk, ids, tasks, _database: database, _writer: writer }
+    World { app, store, clock, desk, dns, ids, tasks, _database: database, _writer: writer }
 }
 
 impl World {

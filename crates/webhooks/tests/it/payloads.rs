@@ -1,6 +1,12 @@
 //! The four payloads of mail, whole: what receivers parse must not change by accident.
 
+use std::time::Duration;
+
+use podmail_app::Caller;
 use podmail_app::deliveries::{Answer, Attempt, Capacity};
+use podmail_app::domains::CreateDomain;
+use podmail_app::webhooks::CreateWebhook;
+use podmail_dns::Mx;
 use podmail_domain::thread::Direction;
 use podmail_domain::{Clock as _, EventType, MessageId};
 use podmail_store::{NewDelivery, NewMessage, Stored, StoredBytes};
@@ -137,5 +143,45 @@ async fn a_send_tells_that_it_left_and_what_became_of_each_recipient() {
             let want = json!({ "type": "event", "event_type": kind, key: inner });
             assert_eq!(of_type(&posts, kind), [want]);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_verified_domain_is_told_to_the_organization_and_to_no_inbox() {
+    for world in worlds().await {
+        let (wide, narrow) = (Sink::new(&[Say::Status(200)]).await, Sink::new(&[Say::Status(200)]).await);
+        let whole = world.store.organization_scope(world.desk.organization()).await.unwrap().unwrap();
+        let owner = Caller { scope: whole.clone(), own: whole, ..world.caller() };
+        let kinds = vec![EventType::DomainVerified];
+        let webhook =
+            CreateWebhook { url: wide.url.clone(), event_types: kinds.clone(), ..CreateWebhook::default() };
+        world.app.create_webhook(&owner, webhook).await.unwrap();
+        world.webhook(&narrow.url, &kinds).await;
+        let create = CreateDomain {
+            domain: world.app.new_domain_name("acme.example").unwrap(),
+            feedback_enabled: None,
+            inbound_enabled: None,
+            subdomains_enabled: None,
+            tracking_enabled: None,
+            allow_conflicting_provider: false,
+            client_id: None,
+        };
+        let domain = world.app.create_domain(&owner, create).await.unwrap();
+        for record in &domain.records {
+            let value = record.value.clone();
+            match (record.kind, record.priority) {
+                ("TXT", _) => world.dns.set_txt(&record.name, vec![value]),
+                ("MX", Some(priority)) => world.dns.set_mx(&record.name, vec![Mx { priority, host: value }]),
+                _ => world.dns.set_cname(&record.name, Some(&value)),
+            }
+        }
+        world.clock.advance(Duration::from_secs(60));
+        assert_eq!(world.app.check_domains_once().await.unwrap(), 1);
+        let event = of_type(&wide.wait(1).await, "domain.verified").remove(0);
+        assert_eq!(event["domain"]["status"], "VERIFIED");
+        let shown = serde_json::to_value(world.app.domain(&owner, "acme.example").await.unwrap()).unwrap();
+        assert_eq!(event, json!({ "type": "event", "event_type": "domain.verified", "domain": shown }));
+        world.idle().await;
+        assert_eq!((wide.posts().len(), narrow.posts().len()), (1, 0));
     }
 }
