@@ -297,8 +297,8 @@ fn success(reply: Reply) -> Answer {
             *answer.status_mut() = StatusCode::NO_CONTENT;
             answer
         }
-        Reply::Bytes { content_type, headers, body } => {
-            let mut answer = page(StatusCode::OK, content_type, body);
+        Reply::Bytes { status, content_type, headers, body } => {
+            let mut answer = page(status, content_type, body);
             answer.headers_mut().extend(headers);
             answer
         }

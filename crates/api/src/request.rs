@@ -1,7 +1,7 @@
 //! What a handler gets and what it gives back.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use podmail_app::{App, Caller, Error, Issue, Result};
 use podmail_domain::{AttachmentId, MessageId, limits};
 use serde::Serialize;
@@ -100,8 +100,10 @@ pub(crate) enum Reply {
     Json(Vec<u8>),
     /// 204.
     Empty,
-    /// 200 with bytes of another type.
+    /// Bytes of another type.
     Bytes {
+        /// 200, or 206 and 416 for ranges.
+        status: StatusCode,
         /// `Content-Type`.
         content_type: HeaderValue,
         /// Further headers.

@@ -262,10 +262,11 @@ async fn attempt(
     on_commit: &OnCommit,
     ids: &Arc<dyn IdSource>,
 ) -> Result<Results> {
-    let mut last = Error::Race;
+    // Savepoints around new messages cost a copy of every page they touch, so they come only after a failure.
+    let (mut last, mut singly) = (Error::Race, false);
     for _ in 0..ATTEMPTS {
         let mut tx = Tx { conn: db.writer().await?, news: News::default(), ids: ids.clone() };
-        match group(&mut tx, works, arrivals).await {
+        match group(&mut tx, works, arrivals, singly).await {
             Ok(done) => {
                 announce(on_commit, tx.news);
                 return Ok(done);
@@ -273,7 +274,10 @@ async fn attempt(
             Err(error) => {
                 drop(tx.run("ROLLBACK", Vec::new()).await);
                 if !error.is_transient() {
-                    return Err(error);
+                    if singly {
+                        return Err(error);
+                    }
+                    singly = true;
                 }
                 last = error;
             }
@@ -282,10 +286,15 @@ async fn attempt(
     Err(last)
 }
 
-async fn group(tx: &mut Tx, works: &mut [Box<dyn Work>], arrivals: &[Vec<NewMessage>]) -> Result<Results> {
+async fn group(
+    tx: &mut Tx,
+    works: &mut [Box<dyn Work>],
+    arrivals: &[Vec<NewMessage>],
+    singly: bool,
+) -> Result<Results> {
     let begin = if tx.engine() == Engine::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
     tx.run(begin, Vec::new()).await?;
-    let stored = insert(tx, arrivals).await?;
+    let stored = insert(tx, arrivals, singly).await?;
     let mut results = Vec::with_capacity(works.len());
     for work in works {
         tx.run("SAVEPOINT one", Vec::new()).await?;
@@ -302,32 +311,24 @@ async fn group(tx: &mut Tx, works: &mut [Box<dyn Work>], arrivals: &[Vec<NewMess
     Ok((results, stored))
 }
 
-/// All messages in multi-row statements; if that fails, each group on its own, so that the one that fails fails alone.
-async fn insert(tx: &mut Tx, arrivals: &[Vec<NewMessage>]) -> Result<Vec<Result<Vec<Stored>>>> {
+/// All messages in multi-row statements. `singly`: each group on its own, so that the one that fails fails alone.
+async fn insert(tx: &mut Tx, arrivals: &[Vec<NewMessage>], singly: bool) -> Result<Vec<Result<Vec<Stored>>>> {
     if arrivals.is_empty() {
         return Ok(Vec::new());
     }
-    let all: Vec<&NewMessage> = arrivals.iter().flatten().collect();
-    tx.run("SAVEPOINT one", Vec::new()).await?;
-    let stored = crate::insert::store(tx, &all).await;
-    close(tx, stored.is_ok()).await?;
-    match stored {
-        Ok(stored) => {
-            let mut stored = stored.into_iter();
-            Ok(arrivals.iter().map(|group| Ok(stored.by_ref().take(group.len()).collect())).collect())
-        }
-        Err(error) if error.is_transient() => Err(error),
-        Err(_) => {
-            let mut results = Vec::with_capacity(arrivals.len());
-            for group in arrivals {
-                tx.run("SAVEPOINT one", Vec::new()).await?;
-                let stored = crate::insert::store(tx, &group.iter().collect::<Vec<_>>()).await;
-                close(tx, stored.is_ok()).await?;
-                results.push(stored);
-            }
-            Ok(results)
-        }
+    if !singly {
+        let all: Vec<&NewMessage> = arrivals.iter().flatten().collect();
+        let mut stored = crate::insert::store(tx, &all).await?.into_iter();
+        return Ok(arrivals.iter().map(|group| Ok(stored.by_ref().take(group.len()).collect())).collect());
     }
+    let mut results = Vec::with_capacity(arrivals.len());
+    for group in arrivals {
+        tx.run("SAVEPOINT one", Vec::new()).await?;
+        let stored = crate::insert::store(tx, &group.iter().collect::<Vec<_>>()).await;
+        close(tx, stored.is_ok()).await?;
+        results.push(stored);
+    }
+    Ok(results)
 }
 
 async fn close(tx: &mut Tx, keep: bool) -> Result<()> {

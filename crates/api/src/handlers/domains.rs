@@ -112,6 +112,7 @@ async fn zone_file(request: Request) -> Result<Reply> {
     let disposition =
         HeaderValue::try_from(format!("attachment; filename=\"{name}.zone\"")).map_err(Error::internal)?;
     Ok(Reply::Bytes {
+        status: http::StatusCode::OK,
         content_type: HeaderValue::from_static("text/plain"),
         headers: vec![(CONTENT_DISPOSITION, disposition)],
         body: Bytes::from(text),

@@ -500,3 +500,22 @@ async fn a_received_view_is_ordered_by_what_was_received() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_message_that_cannot_be_stored_fails_alone() {
+    for world in worlds().await {
+        let own = inbox(&world, "own").await;
+        // A whole scope is no inbox: storing there is an error, and must not take its neighbours along.
+        let lost = NewMessage { scope: own.without_inbox(), ..mail(&world, &own, "lost", 0, &[], &[]) };
+        let fine = |id: &str| mail(&world, &own, id, 0, &[], &[]);
+        let (a, b, c) = tokio::join!(
+            world.store.insert_messages(vec![fine("a")]),
+            world.store.insert_messages(vec![lost]),
+            world.store.insert_messages(vec![fine("c")]),
+        );
+        assert!(matches!(a.expect("stored")[..], [Stored::New { .. }]));
+        assert!(b.is_err());
+        assert!(matches!(c.expect("stored")[..], [Stored::New { .. }]));
+        assert_eq!(listed(&world, &own, &seeing(Restricted::ALL)).await.len(), 2);
+    }
+}
