@@ -1,5 +1,5 @@
 //! A message arrives, from the internet or from another inbox of the installation. A list of named steps:
-//! [`route`](App::receive) finds inboxes, `policy` returns one [`Decision`], `arrival` describes the mail, and the
+//! `route` finds inboxes, `policy` returns one `Decision`, `arrival` describes the mail, and the
 //! store picks the thread and writes message, labels, thread and event in one transaction. Only then is the sender
 //! told "250".
 
