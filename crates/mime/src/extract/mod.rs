@@ -1,7 +1,7 @@
 //! Reply extraction: what the author newly wrote, without the quoted conversation and without footers.
 //!
 //! Runs once, when a message is stored. [`extract_text`] and [`extract_html`] are pure and total: any input gives
-//! an answer, in time linear in the input, and no quote signal is looked for beyond [`SCAN_MAX_BYTES`] of visible
+//! an answer, in time linear in the input, and no quote signal is looked for beyond `SCAN_MAX_BYTES` of visible
 //! text. They only ever leave things out; no character is invented.
 
 mod flatten;
