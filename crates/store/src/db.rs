@@ -361,6 +361,33 @@ impl Conn {
         Ok(self.one::<(i64,)>(sql, values).await?.map_or(0, |(n,)| n))
     }
 
+    /// Inserts into several tables. On SQLite few rows go as one text: each hand-over to the engine's thread costs more
+    /// than the statement that it carries. Many rows would make too many different texts for the statement cache.
+    pub(crate) async fn insert_all(&mut self, inserts: Vec<Insert>) -> Result<()> {
+        let count: usize = inserts.iter().map(|insert| insert.rows.len()).sum();
+        if matches!(self, Self::Postgres(_)) || count > ROWS_TOGETHER {
+            for insert in inserts {
+                self.insert(insert.sql, insert.columns, insert.tail, insert.rows).await?;
+            }
+            return Ok(());
+        }
+        let (mut text, mut values) = (String::new(), Vec::new());
+        for mut insert in inserts {
+            while !insert.rows.is_empty() {
+                let take = CHUNK.min(1 << insert.rows.len().ilog2());
+                text.push_str(insert.sql);
+                push_anonymous_tuples(&mut text, take, insert.columns);
+                text.push_str(insert.tail);
+                text.push(';');
+                values.extend(insert.rows.drain(..take).flatten());
+            }
+        }
+        if !text.is_empty() {
+            self.run(&text, values).await?;
+        }
+        Ok(())
+    }
+
     /// Inserts many rows. `sql` is the text up to `VALUES`, `tail` what follows the rows; the number of rows in one
     /// statement is a power of two at most `CHUNK`, so that the statement cache holds few texts.
     pub(crate) async fn insert(
@@ -386,6 +413,21 @@ impl Conn {
     }
 }
 
+/// Rows for one table, for [`Conn::insert_all`].
+#[derive(Debug)]
+pub(crate) struct Insert {
+    /// The text up to `VALUES`.
+    pub(crate) sql: &'static str,
+    /// Values in a row.
+    pub(crate) columns: usize,
+    /// What follows the rows.
+    pub(crate) tail: &'static str,
+    /// The rows.
+    pub(crate) rows: std::collections::VecDeque<Vec<Value>>,
+}
+
+/// Rows of several tables that go as one text.
+const ROWS_TOGETHER: usize = 48;
 /// Rows in one multi-row statement.
 const CHUNK: usize = 64;
 

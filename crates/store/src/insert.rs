@@ -14,7 +14,7 @@ use podmail_domain::{
     limits,
 };
 
-use crate::db::{Value, args};
+use crate::db::{Insert, Value, args};
 use crate::messages::{Message, StoredBytes, json, json_unless_empty, label_event, tuples};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -204,6 +204,7 @@ struct Known {
 
 #[derive(sqlx::FromRow)]
 struct KnownRow {
+    alias: i64,
     inbox_key: String,
     name: String,
     message_id: String,
@@ -257,7 +258,7 @@ pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stor
             Some(inbox) => match previous(tx, new, &names).await? {
                 Some(previous) => previous,
                 None => {
-                    let message = decide(tx, new, &names)?;
+                    let (message, known) = decide(tx, new, &names)?;
                     remember(&mut names, new, &message);
                     collect(&mut rows, tx, new, &message, inbox);
                     let stored =
@@ -266,7 +267,7 @@ pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stor
                         // At once, so that a second use of the key in this very batch finds it.
                         idempotency(tx, &message, key, hash).await?;
                     }
-                    accepted.push(message);
+                    accepted.push((message, known));
                     stored
                 }
             },
@@ -275,8 +276,11 @@ pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stor
     }
     tx.news.events |= !rows.events.is_empty();
     tx.news.outbound |= !rows.deliveries.is_empty();
-    write(tx, rows).await?;
-    aggregates(tx, &accepted).await?;
+    let (threads, stale) = aggregates(tx, &accepted).await?;
+    write(tx, rows, threads).await?;
+    for (organization, thread) in stale {
+        threads::refresh(tx, organization, thread).await?;
+    }
     Ok(results)
 }
 
@@ -323,22 +327,19 @@ async fn names(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Names> {
     for part in wanted.chunks(256) {
         let (values, arguments) = tuples(part, 3);
         let text = format!(
-            "SELECT inbox_key, message_id AS name, message_id, thread_id, fingerprint, created_at FROM messages \
-             WHERE (organization_id, inbox_key, message_id) IN ({values})"
-        );
-        for row in tx.all::<KnownRow>(&text, arguments.clone()).await? {
-            let (name, known) = known(row)?;
-            names.own.entry(name).or_default().push(known);
-        }
-        let text = format!(
-            "SELECT a.inbox_key, a.alias AS name, m.message_id, m.thread_id, m.fingerprint, m.created_at \
-             FROM message_aliases a JOIN messages m ON m.organization_id = a.organization_id \
+            "SELECT CAST(0 AS BIGINT) AS alias, m.inbox_key, m.message_id AS name, m.message_id, m.thread_id, \
+             m.fingerprint, m.created_at FROM messages m \
+             WHERE (m.organization_id, m.inbox_key, m.message_id) IN ({values}) \
+             UNION ALL SELECT CAST(1 AS BIGINT), a.inbox_key, a.alias, m.message_id, m.thread_id, m.fingerprint, \
+             m.created_at FROM message_aliases a JOIN messages m ON m.organization_id = a.organization_id \
              AND m.inbox_key = a.inbox_key AND m.message_key = a.message_key \
              WHERE (a.organization_id, a.inbox_key, a.alias) IN ({values})"
         );
         for row in tx.all::<KnownRow>(&text, arguments).await? {
+            let aliased = row.alias != 0;
             let (name, known) = known(row)?;
-            names.aliases.entry(name).or_default().push(known);
+            let names = if aliased { &mut names.aliases } else { &mut names.own };
+            names.entry(name).or_default().push(known);
         }
     }
     Ok(names)
@@ -380,21 +381,21 @@ async fn previous(tx: &mut Tx, new: &NewMessage, names: &Names) -> Result<Option
     Ok(same.then_some(Stored::Duplicate))
 }
 
-/// The message as it will be stored: its final id, thread and key.
-fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<Message> {
+/// The message as it will be stored (its final id, thread and key), and whether its thread was there before.
+fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
     let inbox = new.scope.inbox().ok_or(Error::Corrupt("an inbox scope was expected"))?;
     let named = |name: &str| names.find(&(inbox.key, name.to_owned()));
     let taken = names.own.contains_key(&(inbox.key, new.message_id.as_str().to_owned()));
     let message_id = if taken { new.substitute.clone() } else { new.message_id.clone() };
-    let thread_id = new
+    let joined = new
         .thread
-        .or_else(|| new.candidates.iter().find_map(|name| named(name)).map(|known| known.thread_id))
-        .unwrap_or_else(|| ThreadId::new(&*tx.ids, new.created_at));
+        .or_else(|| new.candidates.iter().find_map(|name| named(name)).map(|known| known.thread_id));
+    let thread_id = joined.unwrap_or_else(|| ThreadId::new(&*tx.ids, new.created_at));
     let in_reply_to = new.in_reply_to.as_deref().map(|name| {
         // A message known under another name is shown by the id under which it can be fetched.
         MessageId::new(named(name).map_or(name, |known| &known.message_id))
     });
-    Ok(Message {
+    let message = Message {
         organization_id: new.scope.organization(),
         pod_id: new.scope.pod_or_default(),
         inbox_key: inbox.key,
@@ -422,7 +423,8 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<Message> {
             StoredBytes::Inline(_) => None,
             StoredBytes::Object(name) => Some(name.clone()),
         },
-    })
+    };
+    Ok((message, joined.is_some()))
 }
 
 /// Makes a message known to the rest of its batch.
@@ -575,55 +577,62 @@ async fn idempotency(tx: &mut Tx, message: &Message, key: &str, hash: &str) -> R
     Ok(())
 }
 
-async fn write(tx: &mut Tx, rows: Rows) -> Result<()> {
-    tx.insert(
-        "INSERT INTO messages (organization_id, inbox_key, message_key, pod_id, inbox_id, message_id, thread_id, \
-         direction, restricted, timestamp, created_at, updated_at, size, fingerprint, labels, sender, recipients_to, \
-         recipients_cc, recipients_bcc, subject, preview, in_reply_to, reference_ids, attachments, object)",
-        25,
-        "",
-        rows.messages,
-    )
-    .await?;
-    tx.insert(
-        "INSERT INTO message_bytes (organization_id, inbox_key, message_key, bytes)",
-        4,
-        "",
-        rows.bytes,
-    )
-    .await?;
-    tx.insert(
-        "INSERT INTO message_aliases (organization_id, inbox_key, alias, message_key)",
-        4,
-        "",
-        rows.aliases,
-    )
-    .await?;
-    tx.insert(
-        "INSERT INTO message_labels (organization_id, inbox_key, label, timestamp, message_key)",
-        5,
-        "",
-        rows.labels,
-    )
-    .await?;
-    tx.insert(crate::messages::LABEL_EVENTS, 9, "", rows.label_events).await?;
-    tx.insert(INSERT_EVENTS, EVENT_VALUES, "", rows.events).await?;
-    tx.insert(
-        "INSERT INTO deliveries (organization_id, delivery_id, pod_id, inbox_key, message_key, inbox_id, message_id, \
-         thread_id, object, recipient, destination, state, attempts, due_at, expires_at, created_at, updated_at)",
-        17,
-        "",
-        rows.deliveries,
-    )
-    .await?;
-    Ok(())
+async fn write(tx: &mut Tx, rows: Rows, threads: VecDeque<Vec<Value>>) -> Result<()> {
+    let insert = |sql, columns, rows| Insert { sql, columns, tail: "", rows };
+    tx.insert_all(vec![
+        insert(
+            "INSERT INTO messages (organization_id, inbox_key, message_key, pod_id, inbox_id, message_id, thread_id, \
+             direction, restricted, timestamp, created_at, updated_at, size, fingerprint, labels, sender, \
+             recipients_to, recipients_cc, recipients_bcc, subject, preview, in_reply_to, reference_ids, attachments, \
+             object)",
+            25,
+            rows.messages,
+        ),
+        insert(
+            "INSERT INTO message_bytes (organization_id, inbox_key, message_key, bytes)",
+            4,
+            rows.bytes,
+        ),
+        insert(
+            "INSERT INTO message_aliases (organization_id, inbox_key, alias, message_key)",
+            4,
+            rows.aliases,
+        ),
+        insert(
+            "INSERT INTO message_labels (organization_id, inbox_key, label, timestamp, message_key)",
+            5,
+            rows.labels,
+        ),
+        insert(crate::messages::LABEL_EVENTS, 9, rows.label_events),
+        insert(INSERT_EVENTS, EVENT_VALUES, rows.events),
+        insert(
+            "INSERT INTO deliveries (organization_id, delivery_id, pod_id, inbox_key, message_key, inbox_id, \
+             message_id, thread_id, object, recipient, destination, state, attempts, due_at, expires_at, created_at, \
+             updated_at)",
+            17,
+            rows.deliveries,
+        ),
+        Insert {
+            sql: threads::UPSERT_THREAD,
+            columns: threads::THREAD_VALUES,
+            tail: threads::UPSERT_THREAD_TAIL,
+            rows: threads,
+        },
+    ])
+    .await
 }
 
-/// Brings the threads of new messages up to date: appended where the message is the newest, recomputed otherwise.
-async fn aggregates(tx: &mut Tx, accepted: &[Message]) -> Result<()> {
+/// Rows of the threads of new messages: appended to where the message is the newest. Threads where it is not are named
+/// instead, and have to be recomputed once the messages are written.
+async fn aggregates(
+    tx: &mut Tx,
+    accepted: &[(Message, bool)],
+) -> Result<(VecDeque<Vec<Value>>, BTreeSet<(OrganizationId, ThreadId)>)> {
     let mut by_organization: BTreeMap<OrganizationId, BTreeSet<ThreadId>> = BTreeMap::new();
-    for message in accepted {
-        by_organization.entry(message.organization_id).or_default().insert(message.thread_id);
+    for (message, known) in accepted {
+        if *known {
+            by_organization.entry(message.organization_id).or_default().insert(message.thread_id);
+        }
     }
     let mut current = HashMap::new();
     for (organization, ids) in &by_organization {
@@ -631,7 +640,7 @@ async fn aggregates(tx: &mut Tx, accepted: &[Message]) -> Result<()> {
         current.extend(threads::stored_aggregates(tx, *organization, &ids).await?);
     }
     let (mut changed, mut stale) = (BTreeMap::new(), BTreeSet::new());
-    for message in accepted {
+    for (message, _) in accepted {
         let piece = message.piece();
         let key = (message.thread_id, message.restricted);
         match current.get_mut(&key) {
@@ -650,9 +659,5 @@ async fn aggregates(tx: &mut Tx, accepted: &[Message]) -> Result<()> {
         .filter(|((thread, _), message)| !stale.contains(&(message.organization_id, *thread)))
         .filter_map(|(key, message)| Some(threads::thread_values(message, key.1, current.get(&key)?)))
         .collect();
-    tx.insert(threads::UPSERT_THREAD, threads::THREAD_VALUES, threads::UPSERT_THREAD_TAIL, rows).await?;
-    for (organization, thread) in stale {
-        threads::refresh(tx, organization, thread).await?;
-    }
-    Ok(())
+    Ok((rows, stale))
 }
