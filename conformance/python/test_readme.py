@@ -19,6 +19,5 @@ def test_the_first_mail_of_the_readme_arrives_and_is_answered(server, capsys, tm
     exec(compile(code, str(README), "exec"), {})  # noqa: S102 - our own file
     assert capsys.readouterr().out.splitlines() == [
         "Ann <ann@customer.example> Hello Are you there?",
-        "",
         "2 messages in the thread",
     ]

@@ -287,7 +287,15 @@ pub(crate) fn item(message: &Message) -> wire::Message {
 
 /// The list item plus what the raw bytes say.
 fn full(message: &Message, raw: &[u8]) -> wire::Message {
-    let parsed = podmail_mime::parse(raw);
+    let mut parsed = podmail_mime::parse(raw);
+    if message.direction == Direction::Sent && parsed.last_line_end_added {
+        // Ours, for the transport: whoever sent the text gets it back exactly as it was given.
+        for body in [&mut parsed.text, &mut parsed.html].into_iter().flatten() {
+            if body.ends_with('\n') {
+                body.pop();
+            }
+        }
+    }
     let mut headers: BTreeMap<String, String> = parsed.headers.into_iter().collect();
     // The sender's own id, where ours had to replace it.
     if let Some(original) = parsed.message_id.filter(|original| original != message.message_id.as_str()) {

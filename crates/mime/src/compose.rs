@@ -114,8 +114,12 @@ pub fn build(m: &Outgoing) -> Vec<u8> {
     }
     out.extend_from_slice(b"MIME-Version: 1.0\r\n");
     Tree::of(m).write(&mut out, &mut Boundaries::new(&m.boundary_seed));
-    // No line end is added: whoever reads the message back gets exactly the text that was given. SMTP ends the last
-    // line when the message is transmitted, and signatures are made over that form.
+    // SMTP ends each line; inside multiparts the closing boundary has done so. Behind a single body exactly one line end
+    // is added whatever the body ends with, so that [`crate::Parsed::last_line_end_added`] tells what to take off again.
+    let single = m.attachments.is_empty() && (m.text.is_some() != m.html.is_some());
+    if single || !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
     out
 }
 

@@ -56,6 +56,9 @@ pub struct Parsed {
     pub received_count: usize,
     /// Whether a program sent it on its own (RFC 3834): Auto-Submitted other than `no`.
     pub auto_submitted: bool,
+    /// Whether the message is a single body whose last line end belongs to the transport rather than to the text: true of
+    /// what [`crate::build`] makes of one body. Whoever built the message may take that line end off the body again.
+    pub last_line_end_added: bool,
 }
 
 /// An attachment of a received message.
@@ -121,6 +124,10 @@ pub fn parse(raw: &[u8]) -> Parsed {
         auto_submitted: header.last("Auto-Submitted").is_some_and(|field| auto_submitted(field)),
         ..Parsed::default()
     };
+    if let ([leaf], false) = (leaves.as_slice(), is_multipart(&header)) {
+        // Line ends are no content of Base64.
+        out.last_line_end_added = leaf.content.encoding != Encoding::Base64;
+    }
     for (index, leaf) in leaves.iter().enumerate() {
         match body_kind(leaf) {
             Some(BodyKind::Text) => join(&mut out.text, body(leaf)),
@@ -131,6 +138,12 @@ pub fn parse(raw: &[u8]) -> Parsed {
     out.text = out.text.filter(|text| !text.is_empty());
     out.html = out.html.filter(|html| !html.is_empty());
     out
+}
+
+fn is_multipart(header: &Header<'_>) -> bool {
+    header.last("Content-Type").is_some_and(|field| {
+        header::unfolded(&field.value).trim_start().to_ascii_lowercase().starts_with("multipart/")
+    })
 }
 
 /// Decoded bytes of the part with that [`Part::index`]; `None` when the message has no such part.

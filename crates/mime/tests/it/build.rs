@@ -39,9 +39,7 @@ fn file(name: Option<&str>, content_type: &str, bytes: &[u8]) -> OutgoingPart {
 fn sent(m: &Outgoing) -> (Vec<u8>, podmail_mime::Parsed) {
     let raw = build(m);
     assert_eq!(raw, build(m), "building is deterministic");
-    // A single body ends as its text does; SMTP ends the last line when it transmits it.
-    let ended = [raw.as_slice(), if raw.ends_with(b"\r\n") { b"" } else { b"\r\n" }].concat();
-    for line in ended.split_inclusive(|&b| b == b'\n') {
+    for line in raw.split_inclusive(|&b| b == b'\n') {
         let content = line.strip_suffix(b"\r\n").expect("every line ends with CRLF");
         assert!(content.len() <= 998, "{}", content.len());
         assert!(content.is_ascii() && !content.contains(&b'\r'), "{}", String::from_utf8_lossy(content));
@@ -187,11 +185,21 @@ fn structures_are_no_deeper_than_needed() {
 }
 
 #[test]
-fn a_text_comes_back_exactly_as_it_was_given() {
-    for text in ["Hello", "Hello\n", "two\nlines", "é\n\n", " leading and trailing ", "-- \nsignature"] {
-        for html in [None, Some("<p>x</p>".to_owned())] {
-            let (_, p) = sent(&Outgoing { text: Some(text.to_owned()), html, ..message() });
-            assert_eq!(p.text.as_deref(), Some(text));
+fn a_body_comes_back_exactly_as_it_was_given_but_for_the_line_end_that_is_marked() {
+    for body in
+        ["Hello", "Hello\n", "two\nlines", "é\n\n", "é", " leading and trailing ", "-- \nsignature", "日本\n"]
+    {
+        let body = Some(body.to_owned());
+        for (text, html) in [(body.clone(), None), (None, body.clone()), (body.clone(), body.clone())] {
+            let (raw, mut p) = sent(&Outgoing { text: text.clone(), html: html.clone(), ..message() });
+            assert!(raw.ends_with(b"\r\n"));
+            if p.last_line_end_added {
+                assert!(text.is_none() || html.is_none());
+                for body in [&mut p.text, &mut p.html].into_iter().flatten() {
+                    assert_eq!(body.pop(), Some('\n'));
+                }
+            }
+            assert_eq!((p.text, p.html), (text, html));
         }
     }
 }
