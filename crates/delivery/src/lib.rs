@@ -20,7 +20,7 @@ mod worker;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use route::{Relay, Route, RouteError};
+pub use route::{Relay, Route};
 pub use worker::run;
 
 /// How mail leaves.
