@@ -20,6 +20,7 @@ mod migrate;
 mod organizations;
 mod page;
 mod pods;
+mod quota;
 mod routes;
 mod scope;
 mod threads;
@@ -47,13 +48,14 @@ pub use inboxes::{
     GoverningDomain, Inbox, InboxChange, InboxChanged, InboxCreated, InboxPlace, Metadata, MetadataChange,
     NewInbox, PurgeStep, SubdomainUse,
 };
-pub use insert::{NewDelivery, NewMessage, SendUsage, Stored};
+pub use insert::{NewDelivery, NewMessage, Stored};
 pub use keys::{ApiKey, ApiKeyChange, KeyLevel, KeySecret, KeyWritten, NewApiKey};
 pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
 pub use migrate::Migrated;
 pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization, OrganizationChange};
 pub use page::{Cursor, Order, Page};
 pub use pods::{Pod, PodDeleted};
+pub use quota::SendUsage;
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};

@@ -446,18 +446,7 @@ pub(crate) async fn relabel(
         )
         .await?;
         for label in removed {
-            tx.run(
-                "DELETE FROM message_labels WHERE organization_id = $1 AND inbox_key = $2 AND label = $3 \
-                 AND timestamp = $4 AND message_key = $5",
-                args![
-                    message.organization_id,
-                    message.inbox_key,
-                    label.as_str(),
-                    message.timestamp,
-                    message.message_key
-                ],
-            )
-            .await?;
+            unlabel(tx, message, label).await?;
         }
         for label in added {
             tx.run(
@@ -483,6 +472,17 @@ pub(crate) async fn relabel(
         }
     }
     Ok(Relabelled::Done(done))
+}
+
+/// Takes a label off a message in the index of labels.
+async fn unlabel(tx: &mut Tx, message: &Message, label: &str) -> Result<()> {
+    tx.run(
+        "DELETE FROM message_labels WHERE organization_id = $1 AND inbox_key = $2 AND label = $3 \
+         AND timestamp = $4 AND message_key = $5",
+        args![message.organization_id, message.inbox_key, label, message.timestamp, message.message_key],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Writes label history, one row per label really added or removed.
@@ -541,18 +541,7 @@ pub(crate) async fn delete(tx: &mut Tx, found: &[Message]) -> Result<Vec<String>
     for message in found {
         let key = || args![message.organization_id, message.inbox_key, message.message_key];
         for label in &message.labels {
-            tx.run(
-                "DELETE FROM message_labels WHERE organization_id = $1 AND inbox_key = $2 AND label = $3 \
-                 AND timestamp = $4 AND message_key = $5",
-                args![
-                    message.organization_id,
-                    message.inbox_key,
-                    label.as_str(),
-                    message.timestamp,
-                    message.message_key
-                ],
-            )
-            .await?;
+            unlabel(tx, message, label).await?;
         }
         tx.run(
             "DELETE FROM message_aliases WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3",

@@ -263,7 +263,7 @@ fn stores_and_databases_are_understood() {
         ("sqlite:///x/y.db", Database::Sqlite("/x/y.db".into())),
         ("sqlite:y.db", Database::Sqlite("y.db".into())),
         ("postgres://u@h/d", Database::Postgres(Secret::new("postgres://u@h/d"))),
-        ("postgres:///d?host=/tmp/x", Database::Postgres(Secret::new("postgres:///d?host=/tmp/x"))),
+        ("postgres:///d?host=/run/x", Database::Postgres(Secret::new("postgres:///d?host=/run/x"))),
     ] {
         assert_eq!(text.parse::<Database>(), Ok(want), "{text}");
     }
