@@ -201,6 +201,8 @@ impl From<podmail_store::Error> for Error {
             podmail_store::Error::Closed | podmail_store::Error::Busy => Self::Unavailable,
             podmail_store::Error::Race => Self::RaceCondition,
             error @ (podmail_store::Error::Database(_)
+            | podmail_store::Error::Embedded(_)
+            | podmail_store::Error::Record(_)
             | podmail_store::Error::Migration(_)
             | podmail_store::Error::Corrupt(_)
             | podmail_store::Error::Schema(_)) => Self::internal(error),

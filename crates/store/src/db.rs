@@ -6,18 +6,16 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use podmail_domain::Timestamp;
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
-};
-use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Postgres, Sqlite};
+use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Postgres};
+use tokio::sync::OwnedMutexGuard;
 
+use crate::embedded::{self, Embedded};
 use crate::{Error, Result};
 
-/// Connections that read at the same time on SQLite; each costs a thread and a page cache.
-const SQLITE_READERS: u32 = 4;
 /// Connections of one node to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long a caller waits for a connection before the answer is "busy".
@@ -67,44 +65,14 @@ pub enum Engine {
 /// Open pools of one engine.
 #[derive(Clone, Debug)]
 pub(crate) enum Db {
-    Sqlite { readers: SqlitePool, writer: SqlitePool },
+    Sqlite(Embedded),
     Postgres(PgPool),
 }
 
 impl Db {
     pub(crate) async fn open(location: &Location) -> Result<Self> {
         match location {
-            Location::Sqlite(path) => {
-                let options = SqliteConnectOptions::new()
-                    .filename(path)
-                    .create_if_missing(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    // Every commit is on disk before anybody hears of it.
-                    .synchronous(SqliteSynchronous::Full)
-                    .foreign_keys(false)
-                    .busy_timeout(Duration::from_secs(5))
-                    .pragma("wal_autocheckpoint", "4000")
-                    .pragma("temp_store", "2")
-                    .statement_cache_capacity(256)
-                    // A page of a list passes to the reader's thread in one go.
-                    .row_buffer_size(512);
-                let writer = SqlitePoolOptions::new()
-                    .max_connections(1)
-                    .min_connections(1)
-                    .idle_timeout(None)
-                    .max_lifetime(None)
-                    .test_before_acquire(false)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_with(options.clone().pragma("cache_size", "-8000"))
-                    .await?;
-                let readers = SqlitePoolOptions::new()
-                    .max_connections(SQLITE_READERS)
-                    .min_connections(0)
-                    .test_before_acquire(false)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .connect_lazy_with(options.read_only(true).pragma("cache_size", "-4000"));
-                Ok(Self::Sqlite { readers, writer })
-            }
+            Location::Sqlite(path) => Ok(Self::Sqlite(Embedded::open(path)?)),
             Location::Postgres(url) => {
                 let options = PgConnectOptions::from_str(url)?
                     .application_name("podmail")
@@ -126,7 +94,7 @@ impl Db {
 
     pub(crate) const fn engine(&self) -> Engine {
         match self {
-            Self::Sqlite { .. } => Engine::Sqlite,
+            Self::Sqlite(_) => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
         }
     }
@@ -134,7 +102,7 @@ impl Db {
     /// A connection that only reads.
     pub(crate) async fn reader(&self) -> Result<Conn> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Conn::Sqlite(readers.acquire().await?),
+            Self::Sqlite(embedded) => Conn::Reader(embedded.reader()),
             Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
         })
     }
@@ -142,17 +110,14 @@ impl Db {
     /// A connection that may write. On SQLite there is one, and the writer task holds it.
     pub(crate) async fn writer(&self) -> Result<Conn> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Conn::Sqlite(writer.acquire().await?),
+            Self::Sqlite(embedded) => Conn::Writer(embedded.writer().await),
             Self::Postgres(pool) => Conn::Postgres(pool.acquire().await?),
         })
     }
 
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite { readers, writer } => {
-                readers.close().await;
-                writer.close().await;
-            }
+            Self::Sqlite(embedded) => embedded.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -264,31 +229,27 @@ macro_rules! args {
 }
 pub(crate) use args;
 
-/// A row struct that reads from both engines; `#[derive(sqlx::FromRow)]` makes one.
+/// A row as a struct or a tuple; `#[derive(sqlx::FromRow, serde::Deserialize)]` makes a struct one. The first derive reads
+/// from PostgreSQL, the second from SQLite, both by the names of the members.
 pub(crate) trait Record:
-    Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>
+    Send + Unpin + DeserializeOwned + 'static + for<'r> FromRow<'r, PgRow>
 {
 }
-impl<T: Send + Unpin + for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>> Record for T {}
+impl<T: Send + Unpin + DeserializeOwned + 'static + for<'r> FromRow<'r, PgRow>> Record for T {}
 
 /// A connection to either engine.
 #[derive(Debug)]
 pub(crate) enum Conn {
-    Sqlite(PoolConnection<Sqlite>),
+    /// The one of SQLite that writes. Its calls run where they are made.
+    Writer(OwnedMutexGuard<Option<Connection>>),
+    /// The readers of SQLite.
+    Reader(embedded::Reader),
     Postgres(PoolConnection<Postgres>),
 }
 
-fn sqlite_arguments(values: Vec<Value>) -> Result<SqliteArguments> {
-    let mut arguments = SqliteArguments::default();
-    for value in values {
-        match value {
-            Value::Int(n) => arguments.add(n),
-            Value::Text(text) => arguments.add(text),
-            Value::Bytes(bytes) => arguments.add(bytes),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
+/// The connection, unless the store was closed.
+fn open(guard: &OwnedMutexGuard<Option<Connection>>) -> Result<&Connection> {
+    guard.as_ref().ok_or(Error::Closed)
 }
 
 fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments> {
@@ -307,53 +268,47 @@ fn postgres_arguments(values: Vec<Value>) -> Result<PgArguments> {
 impl Conn {
     pub(crate) const fn engine(&self) -> Engine {
         match self {
-            Self::Sqlite(_) => Engine::Sqlite,
+            Self::Writer(_) | Self::Reader(_) => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
         }
     }
 
     /// All rows.
     pub(crate) async fn all<T: Record>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>> {
-        Ok(match self {
-            Self::Sqlite(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), sqlite_arguments(values)?).fetch_all(&mut **c).await?
+        match self {
+            Self::Writer(guard) => {
+                embedded::query(open(guard)?, &embedded::numbered(sql), &values, usize::MAX)
             }
-            Self::Postgres(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
-                    .fetch_all(&mut **c)
-                    .await?
-            }
-        })
+            Self::Reader(reader) => reader.query(sql, values, usize::MAX).await,
+            Self::Postgres(c) => Ok(sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
+                .fetch_all(&mut **c)
+                .await?),
+        }
     }
 
     /// The first row, if any.
     pub(crate) async fn one<T: Record>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>> {
-        Ok(match self {
-            Self::Sqlite(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), sqlite_arguments(values)?)
-                    .fetch_optional(&mut **c)
-                    .await?
+        match self {
+            Self::Writer(guard) => {
+                Ok(embedded::query(open(guard)?, &embedded::numbered(sql), &values, 1)?.pop())
             }
-            Self::Postgres(c) => {
-                sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
-                    .fetch_optional(&mut **c)
-                    .await?
-            }
-        })
+            Self::Reader(reader) => Ok(reader.query(sql, values, 1).await?.pop()),
+            Self::Postgres(c) => Ok(sqlx::query_as_with(AssertSqlSafe(sql), postgres_arguments(values)?)
+                .fetch_optional(&mut **c)
+                .await?),
+        }
     }
 
     /// Runs a statement; the number of rows it touched.
     pub(crate) async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
-        Ok(match self {
-            Self::Sqlite(c) => sqlx::query_with(AssertSqlSafe(sql), sqlite_arguments(values)?)
+        match self {
+            Self::Writer(guard) => embedded::run(open(guard)?, &embedded::numbered(sql), &values),
+            Self::Reader(_) => Err(Error::Corrupt("a reader was asked to write")),
+            Self::Postgres(c) => Ok(sqlx::query_with(AssertSqlSafe(sql), postgres_arguments(values)?)
                 .execute(&mut **c)
                 .await?
-                .rows_affected(),
-            Self::Postgres(c) => sqlx::query_with(AssertSqlSafe(sql), postgres_arguments(values)?)
-                .execute(&mut **c)
-                .await?
-                .rows_affected(),
-        })
+                .rows_affected()),
+        }
     }
 
     /// A count: the first column of the first row.
@@ -361,29 +316,10 @@ impl Conn {
         Ok(self.one::<(i64,)>(sql, values).await?.map_or(0, |(n,)| n))
     }
 
-    /// Inserts into several tables. On SQLite few rows go as one text: each hand-over to the engine's thread costs more
-    /// than the statement that it carries. Many rows would make too many different texts for the statement cache.
+    /// Inserts into several tables.
     pub(crate) async fn insert_all(&mut self, inserts: Vec<Insert>) -> Result<()> {
-        let count: usize = inserts.iter().map(|insert| insert.rows.len()).sum();
-        if matches!(self, Self::Postgres(_)) || count > ROWS_TOGETHER {
-            for insert in inserts {
-                self.insert(insert.sql, insert.columns, insert.tail, insert.rows).await?;
-            }
-            return Ok(());
-        }
-        let (mut text, mut values) = (String::new(), Vec::new());
-        for mut insert in inserts {
-            while !insert.rows.is_empty() {
-                let take = CHUNK.min(1 << insert.rows.len().ilog2());
-                text.push_str(insert.sql);
-                push_anonymous_tuples(&mut text, take, insert.columns);
-                text.push_str(insert.tail);
-                text.push(';');
-                values.extend(insert.rows.drain(..take).flatten());
-            }
-        }
-        if !text.is_empty() {
-            self.run(&text, values).await?;
+        for insert in inserts {
+            self.insert(insert.sql, insert.columns, insert.tail, insert.rows).await?;
         }
         Ok(())
     }
@@ -402,8 +338,8 @@ impl Conn {
             let mut text = String::with_capacity(sql.len() + take * columns * 5);
             text.push_str(sql);
             match self {
-                // Anonymous: SQLite looks names of placeholders up one by one, and there are many here.
-                Self::Sqlite(_) => push_anonymous_tuples(&mut text, take, columns),
+                // Anonymous: SQLite looks numbers of placeholders up one by one, and there are many here.
+                Self::Writer(_) | Self::Reader(_) => push_anonymous_tuples(&mut text, take, columns),
                 Self::Postgres(_) => push_tuples(&mut text, take, columns, 0),
             }
             text.push_str(tail);
@@ -426,8 +362,6 @@ pub(crate) struct Insert {
     pub(crate) rows: std::collections::VecDeque<Vec<Value>>,
 }
 
-/// Rows of several tables that go as one text.
-const ROWS_TOGETHER: usize = 48;
 /// Rows in one multi-row statement.
 const CHUNK: usize = 64;
 

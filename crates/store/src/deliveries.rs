@@ -92,7 +92,7 @@ pub struct DeliveryContent {
     pub governing_domain: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct CandidateRow {
     organization_id: String,
     inbox_key: String,
@@ -101,7 +101,7 @@ struct CandidateRow {
     destination: String,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct LeasedRow {
     delivery_id: String,
     recipient: String,

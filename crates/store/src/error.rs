@@ -6,6 +6,12 @@ pub enum Error {
     /// The database refused or broke.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
+    /// The embedded engine refused or broke.
+    #[error("database: {0}")]
+    Embedded(#[source] rusqlite::Error),
+    /// A row of the embedded engine does not fit the record that this code wants.
+    #[error("stored row does not fit: {0}")]
+    Record(String),
     /// A migration failed.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
@@ -37,6 +43,16 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::PoolClosed => Self::Closed,
             error => Self::Database(error),
         }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        if matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)) {
+            return Self::Busy;
+        }
+        Self::Embedded(error)
     }
 }
 

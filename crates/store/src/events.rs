@@ -51,7 +51,7 @@ pub struct Log {
     pub more: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct EventRow {
     txn: i64,
     seq: i64,

@@ -29,7 +29,7 @@ pub struct LabelEvent {
     pub event_at: Timestamp,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct LabelEventRow {
     seq: i64,
     pod_id: String,

@@ -52,7 +52,7 @@ pub struct Inbox {
     pub updated_at: Timestamp,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct InboxRow {
     organization_id: String,
     pod_id: String,
@@ -88,7 +88,7 @@ impl TryFrom<InboxRow> for Inbox {
 }
 
 /// What a search looks at.
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct Candidate {
     inbox_key: String,
     inbox_id: String,

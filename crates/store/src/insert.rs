@@ -165,7 +165,7 @@ struct Known {
     created_at: Timestamp,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct KnownRow {
     alias: i64,
     inbox_key: String,

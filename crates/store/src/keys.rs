@@ -88,7 +88,7 @@ pub enum KeyWritten<T> {
     Changed,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct ApiKeyRow {
     api_key_id: String,
     pod_id: Option<String>,

@@ -8,6 +8,7 @@ mod db;
 mod deliveries;
 mod dialect;
 mod domains;
+mod embedded;
 mod error;
 mod events;
 mod history;

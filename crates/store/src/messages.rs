@@ -134,7 +134,7 @@ pub(crate) const COLUMNS: &str = "m.organization_id, m.pod_id, m.inbox_key, m.in
     m.recipients_to, m.recipients_cc, m.recipients_bcc, m.subject, m.preview, m.in_reply_to, m.reference_ids, \
     m.attachments, m.object";
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 pub(crate) struct MessageRow {
     organization_id: String,
     pod_id: String,

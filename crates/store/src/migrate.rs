@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
+use rusqlite::{Connection, OptionalExtension as _};
 use sqlx::SqlSafeStr as _;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::db::{Conn, Db};
 use crate::{Error, Result};
@@ -23,17 +24,12 @@ const STEPS: &[Step] = &[Step {
     postgres: include_str!("../migrations/postgres/0001_create_platform.sql"),
 }];
 
-fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
+fn migrator() -> Migrator {
     let migrations = STEPS
         .iter()
         .map(|step| {
-            Migration::new(
-                step.version,
-                Cow::Borrowed(step.name),
-                MigrationType::Simple,
-                text(step).into_sql_str(),
-                false,
-            )
+            let text = step.postgres.into_sql_str();
+            Migration::new(step.version, Cow::Borrowed(step.name), MigrationType::Simple, text, false)
         })
         .collect();
     Migrator { migrations: Cow::Owned(migrations), ignore_missing: true, ..Migrator::DEFAULT }
@@ -53,8 +49,14 @@ pub(crate) async fn run(db: &Db) -> Result<Migrated> {
     // Fails on an empty database, which has nothing applied.
     let before = applied(&mut db.writer().await?).await.unwrap_or(0);
     match db {
-        Db::Sqlite { writer, .. } => migrator(|step| step.sqlite).run(writer).await?,
-        Db::Postgres(pool) => migrator(|step| step.postgres).run(pool).await?,
+        Db::Sqlite(embedded) => {
+            let guard = embedded.writer().await;
+            let connection = guard.as_ref().ok_or(Error::Closed)?;
+            for step in STEPS {
+                apply(connection, step)?;
+            }
+        }
+        Db::Postgres(pool) => migrator().run(pool).await?,
     }
     let mut conn: Conn = db.writer().await?;
     let minimum = conn.count("SELECT MAX(version) FROM schema_minimum", Vec::new()).await?;
@@ -67,6 +69,46 @@ pub(crate) async fn run(db: &Db) -> Result<Migrated> {
     let after = applied(&mut conn).await?;
     let version = conn.count("SELECT MAX(version) FROM _sqlx_migrations", Vec::new()).await?;
     Ok(Migrated { applied: u64::try_from(after - before).unwrap_or(0), version })
+}
+
+/// Runs one migration of the embedded engine unless the database has it. The table that remembers is the one that the
+/// migrator of PostgreSQL keeps.
+fn apply(connection: &Connection, step: &Step) -> Result<()> {
+    connection.execute_batch(
+        "BEGIN IMMEDIATE; CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, \
+         description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+         success BOOLEAN NOT NULL, checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+    )?;
+    let checksum = Migration::new(
+        step.version,
+        Cow::Borrowed(step.name),
+        MigrationType::Simple,
+        step.sqlite.into_sql_str(),
+        false,
+    )
+    .checksum;
+    let known: Option<Vec<u8>> = connection
+        .query_row("SELECT checksum FROM _sqlx_migrations WHERE version = $1", [step.version], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let done = match known {
+        Some(known) if known == *checksum => Ok(()),
+        Some(_) => Err(MigrateError::VersionMismatch(step.version).into()),
+        None => connection
+            .execute_batch(step.sqlite)
+            .and_then(|()| {
+                connection.execute(
+                    "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 VALUES ($1, $2, TRUE, $3, -1)",
+                    (step.version, step.name, &*checksum),
+                )?;
+                Ok(())
+            })
+            .map_err(Error::from),
+    };
+    connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    done
 }
 
 async fn applied(conn: &mut Conn) -> Result<i64> {

@@ -73,7 +73,7 @@ pub struct NewOrganization {
     pub secret: KeySecret,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct OrganizationRow {
     organization_id: String,
     name: String,

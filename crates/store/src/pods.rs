@@ -42,7 +42,7 @@ pub enum PodDeleted {
     HasDomains,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct PodRow {
     pod_id: String,
     name: String,

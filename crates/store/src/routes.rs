@@ -23,7 +23,7 @@ pub struct Route {
     pub paused: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct RouteRow {
     organization_id: String,
     pod_id: String,

@@ -96,7 +96,7 @@ pub struct Credential {
     pub suspended: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct CredentialRow {
     organization_id: String,
     api_key_id: String,

@@ -97,7 +97,7 @@ const THREAD_COLUMNS: &str = "t.organization_id, t.thread_id, t.restricted, t.po
     t.timestamp, t.received_timestamp, t.sent_timestamp, t.message_count, t.size, t.created_at, t.updated_at, \
     t.last_message_id, t.last_message_key, t.labels, t.senders, t.recipients, t.subject, t.preview, t.attachments";
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct ThreadRow {
     organization_id: String,
     thread_id: String,

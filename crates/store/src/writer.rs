@@ -1,4 +1,4 @@
-//! Who writes. On SQLite one task owns the only writing connection: it takes whatever waits, runs it as one
+//! Who writes. On SQLite one thread has the only writing connection: it takes whatever waits, runs it as one
 //! transaction with a savepoint around each command, commits (one sync for all of it), and only then answers.
 //! PostgreSQL batches new messages the same way and runs everything else as ordinary transactions, repeated when the
 //! database reports a deadlock or a serialization failure.
@@ -115,7 +115,16 @@ impl Writer {
         let (commands, inbox) = mpsc::channel(QUEUE);
         let (background, spare) = mpsc::channel(QUEUE);
         let writer = Self { db, commands, background, on_commit, ids };
-        let task = run(writer.db.clone(), inbox, spare, writer.on_commit.clone(), writer.ids.clone());
+        let (engine, body) = (
+            writer.db.engine(),
+            run(writer.db.clone(), inbox, spare, writer.on_commit.clone(), writer.ids.clone()),
+        );
+        let task = async move {
+            match engine {
+                Engine::Sqlite => on_own_thread(body).await,
+                Engine::Postgres => body.await,
+            }
+        };
         (writer, task)
     }
 
@@ -191,6 +200,27 @@ fn announce(on_commit: &OnCommit, news: News) {
     if news != News::default() {
         on_commit(news);
     }
+}
+
+/// Runs the writer on a thread of its own: the embedded engine's calls block, and a whole transaction is then made
+/// without a hand-over. Ends when the writer does.
+async fn on_own_thread(body: impl Future<Output = ()> + Send + 'static) {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let thread = crate::embedded::spawn("podmail-write", move || {
+        runtime.block_on(body);
+        // Nobody may be waiting any more.
+        ended.send(()).ok();
+    });
+    let finished = match thread {
+        Ok(_) => end.await.is_ok(),
+        Err(error) => {
+            tracing::error!(error = %error, "nothing can be written");
+            false
+        }
+    };
+    // The thread has already told of its panic; whoever runs this task learns of it like of any other.
+    assert!(finished, "the writer's thread ended early");
 }
 
 async fn run(

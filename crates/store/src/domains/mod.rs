@@ -138,7 +138,7 @@ impl std::fmt::Debug for SendingDomain {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct DomainRow {
     organization_id: String,
     domain: String,

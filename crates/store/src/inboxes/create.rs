@@ -186,7 +186,7 @@ async fn create_in_pod(
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct HolderRow {
     organization_id: String,
     pod_id: String,

@@ -72,7 +72,7 @@ pub struct GoverningDomain {
     pub tracking_enabled: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct DomainRow {
     domain: String,
     pod_id: Option<String>,
@@ -147,7 +147,7 @@ impl Store {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct PodRow {
     name: String,
     client_id: Option<String>,

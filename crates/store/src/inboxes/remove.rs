@@ -19,14 +19,14 @@ pub struct PurgeStep {
     pub more: bool,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct RemovedRow {
     inbox_id: String,
     governing_domain: Option<String>,
     client_id: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct DoomedRow {
     message_key: String,
     object: Option<String>,

@@ -129,7 +129,7 @@ pub struct LeasedWebhookDelivery {
     pub attempts: u32,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct TargetRow {
     kind: String,
     channel: String,
@@ -318,7 +318,7 @@ impl Store {
         &self,
         delivery: &WebhookDeliveryKey,
     ) -> Result<Option<(WebhookTarget, Vec<u8>)>> {
-        #[derive(sqlx::FromRow)]
+        #[derive(sqlx::FromRow, serde::Deserialize)]
         struct Row {
             url: String,
             secret: String,

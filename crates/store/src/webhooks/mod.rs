@@ -97,7 +97,7 @@ pub enum WebhookCreated {
 const COLUMNS: &str = "w.organization_id, w.webhook_id, w.pod_id, w.inbox_key, w.inbox_id, w.whole, w.url, w.secret, \
     w.event_types, w.pod_ids, w.inbox_ids, w.enabled, w.client_id, w.created_at, w.updated_at";
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx::FromRow, serde::Deserialize)]
 struct WebhookRow {
     organization_id: String,
     webhook_id: String,
