@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod domains;
+pub mod drafts;
 pub mod history;
 pub mod inboxes;
 pub mod keys;

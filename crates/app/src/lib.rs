@@ -4,6 +4,7 @@ pub mod auth;
 mod caller;
 pub mod deliveries;
 pub mod domains;
+pub mod drafts;
 pub mod error;
 pub mod events;
 pub mod history;
@@ -30,7 +31,9 @@ use podmail_egress::Egress;
 use podmail_store::{News, OnCommit, Store};
 
 pub use caller::Caller;
-pub use podmail_store::{Cursor, LabelChange, MessageFilter, Order, Page, ThreadFilter, ThreadTime};
+pub use podmail_store::{
+    Cursor, DraftFilter, LabelChange, MessageFilter, Order, Page, ThreadFilter, ThreadTime,
+};
 
 pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};
 pub use settings::{PodSubdomains, Settings};
@@ -89,6 +92,7 @@ pub fn on_commit(bus: Bus) -> OnCommit {
             (news.webhooks, Topic::Webhooks),
             (news.purges, Topic::Purges),
             (news.domains, Topic::Domains),
+            (news.drafts, Topic::Drafts),
         ] {
             if there_is {
                 bus.publish(topic);

@@ -8,8 +8,11 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use podmail_domain::{AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source};
-use podmail_store::{Message, Scope};
+use podmail_domain::thread::Attachment;
+use podmail_domain::{
+    AttachmentId, DraftId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source,
+};
+use podmail_store::{Draft, Message, Scope};
 
 use crate::{App, Error, Result};
 
@@ -21,6 +24,9 @@ pub enum Target {
     /// An attachment's bytes.
     Attachment(AttachmentId),
 }
+
+/// What the part of a link that names an attachment starts with when it is one of a draft.
+const OF_DRAFT: &str = "draft-";
 
 /// Bytes behind a link, ready to be served.
 #[derive(Clone, Debug)]
@@ -56,18 +62,23 @@ impl App {
         message: &Message,
         target: Target,
     ) -> Result<(String, Timestamp)> {
-        let expires = self.now().plus(Duration::from_secs(limits::DOWNLOAD_LINK_SECONDS));
         let what = match target {
             Target::Raw => "raw".to_owned(),
             Target::Attachment(id) => id.to_string(),
         };
-        let subject = format!(
-            "{}.{}.{}.{what}.{}",
-            scope.organization(),
-            message.inbox_key,
-            message.message_key,
-            expires.seconds()
-        );
+        let of = format!("{}.{}.{}", scope.organization(), message.inbox_key, message.message_key);
+        self.signed(&of, &what).await
+    }
+
+    /// A link to an attachment of a draft.
+    pub(crate) async fn draft_link(&self, draft: &Draft, id: AttachmentId) -> Result<(String, Timestamp)> {
+        let of = format!("{}.{}.{}", draft.organization_id, draft.inbox_key, draft.draft_id);
+        self.signed(&of, &format!("{OF_DRAFT}{id}")).await
+    }
+
+    async fn signed(&self, of: &str, what: &str) -> Result<(String, Timestamp)> {
+        let expires = self.now().plus(Duration::from_secs(limits::DOWNLOAD_LINK_SECONDS));
+        let subject = format!("{of}.{what}.{}", expires.seconds());
         let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
         let token = URL_SAFE_NO_PAD.encode(&subject);
         let signature = URL_SAFE_NO_PAD.encode(signature);
@@ -98,6 +109,9 @@ impl App {
         let gone = || Error::NotFound("Message");
         let organization = OrganizationId::parse(organization).ok_or_else(gone)?;
         let inbox = InboxKey::parse(inbox).ok_or_else(gone)?;
+        if let Some(attachment) = what.strip_prefix(OF_DRAFT) {
+            return self.draft_download(organization, inbox, key, attachment).await;
+        }
         let key = MessageKey::parse(key).ok_or_else(gone)?;
         let scope = self.store().inbox_scope_by_key(organization, inbox).await?.ok_or_else(gone)?;
         let message = self.store().message_by_key(&scope, key).await?.ok_or_else(gone)?;
@@ -116,13 +130,36 @@ impl App {
         let bytes = crate::messages::heavy(move || podmail_mime::part_bytes(&raw, part))
             .await?
             .ok_or(Error::NotFound("Attachment"))?;
-        Ok(Download {
-            content_type: stored
-                .content_type
-                .clone()
-                .unwrap_or_else(|| "application/octet-stream".to_owned()),
-            filename: stored.filename.clone().unwrap_or_else(|| "attachment".to_owned()),
-            bytes,
-        })
+        Ok(served(stored, bytes))
+    }
+
+    async fn draft_download(
+        &self,
+        organization: OrganizationId,
+        inbox: InboxKey,
+        draft: &str,
+        attachment: &str,
+    ) -> Result<Download> {
+        let gone = || Error::NotFound("Draft");
+        let draft = DraftId::parse(draft).ok_or_else(gone)?;
+        let attachment = AttachmentId::parse(attachment).ok_or_else(gone)?;
+        let scope = self.store().inbox_scope_by_key(organization, inbox).await?.ok_or_else(gone)?;
+        let draft = self.store().draft(&scope, draft, self.now()).await?.ok_or_else(gone)?;
+        let stored = draft
+            .content
+            .attachments
+            .iter()
+            .find(|stored| stored.attachment_id == attachment)
+            .ok_or(Error::NotFound("Attachment"))?;
+        let bytes = self.draft_file(&draft, stored).await?;
+        Ok(served(stored, bytes))
+    }
+}
+
+fn served(stored: &Attachment, bytes: Vec<u8>) -> Download {
+    Download {
+        content_type: stored.content_type.clone().unwrap_or_else(|| "application/octet-stream".to_owned()),
+        filename: stored.filename.clone().unwrap_or_else(|| "attachment".to_owned()),
+        bytes,
     }
 }

@@ -320,6 +320,7 @@ impl App {
             attachments: self.attachments(parsed, now),
             bytes,
             deliveries: Vec::new(),
+            draft: None,
             idempotency: None,
         }
     }

@@ -19,12 +19,14 @@ pub enum Topic {
     Purges,
     /// Domains to check.
     Domains,
+    /// Drafts that were scheduled.
+    Drafts,
 }
 
 /// The bus of one node. Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct Bus {
-    topics: Arc<[Notify; 5]>,
+    topics: Arc<[Notify; 6]>,
 }
 
 impl Bus {
@@ -40,13 +42,14 @@ impl Bus {
     }
 
     fn notify(&self, topic: Topic) -> &Notify {
-        let [events, outbound, webhooks, purges, domains] = &*self.topics;
+        let [events, outbound, webhooks, purges, domains, drafts] = &*self.topics;
         match topic {
             Topic::Events => events,
             Topic::Outbound => outbound,
             Topic::Webhooks => webhooks,
             Topic::Purges => purges,
             Topic::Domains => domains,
+            Topic::Drafts => drafts,
         }
     }
 }

@@ -52,7 +52,9 @@ uuid_ids! {
     PodId;
     /// A conversation within one inbox.
     ThreadId;
-    /// An attachment of a message.
+    /// An unsent message.
+    DraftId;
+    /// An attachment of a message or a draft.
     AttachmentId;
     /// An API key (not its secret).
     ApiKeyId;

@@ -14,8 +14,8 @@ pub mod time;
 pub use address::{DomainName, EmailAddress};
 pub use event::EventType;
 pub use id::{
-    ApiKeyId, AttachmentId, DeliveryId, EventId, InboxId, InboxKey, MessageId, MessageKey, OrganizationId,
-    PodId, ThreadId, WebhookDeliveryId, WebhookId,
+    ApiKeyId, AttachmentId, DeliveryId, DraftId, EventId, InboxId, InboxKey, MessageId, MessageKey,
+    OrganizationId, PodId, ThreadId, WebhookDeliveryId, WebhookId,
 };
 pub use permission::{Permission, Permissions};
 pub use source::{Clock, IdSource};

@@ -56,6 +56,8 @@ pub const EVENT_BODY_BYTES: usize = 1_048_576;
 pub const DOWNLOAD_LINK_SECONDS: u64 = 3600;
 /// Hours an idempotency key is remembered after its send.
 pub const IDEMPOTENCY_HOURS: u64 = 24;
+/// Days in which the `client_id` of a sent draft still names it.
+pub const SENT_DRAFT_DAYS: u64 = 30;
 /// Hours in which the same mail again is not stored a second time.
 pub const DUPLICATE_HOURS: u64 = 24;
 /// Days another organization waits for a deleted address of the shared domain: 403 `resource_taken`.

@@ -27,6 +27,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 /// How often times of use of keys are written.
 const FLUSH: Duration = Duration::from_secs(20);
+/// Pause between two looks at scheduled drafts at least: clocks tick in steps.
+const DRAFT_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// File in the data folder that holds a generated first key.
 const BOOTSTRAP_KEY: &str = "bootstrap-key";
 
@@ -171,6 +173,23 @@ fn work(app: &App, config: &Config, tasks: &Tasks, metrics: &Metrics) -> anyhow:
             tokio::select! {
                 () = token.cancelled() => {}
                 () = domains.bus().wait(Topic::Domains, pause) => {}
+            }
+        }
+    });
+    let (drafts, token) = (app.clone(), tasks.token());
+    tasks.spawn("scheduled drafts", async move {
+        while !token.is_cancelled() {
+            match drafts.send_due_drafts().await {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(error) => tracing::error!(error = %error, "scheduled drafts could not be sent"),
+            }
+            let longest = drafts.settings().work_poll_interval;
+            // Whatever keeps the next time from being read keeps the drafts from being sent.
+            let pause = drafts.until_next_draft(longest).await.unwrap_or(longest).max(DRAFT_PAUSE_MIN);
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = drafts.bus().wait(Topic::Drafts, pause) => {}
             }
         }
     });

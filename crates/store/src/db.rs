@@ -145,6 +145,7 @@ text_values!(
     podmail_domain::PodId,
     podmail_domain::ThreadId,
     podmail_domain::AttachmentId,
+    podmail_domain::DraftId,
     podmail_domain::ApiKeyId,
     podmail_domain::InboxKey,
     podmail_domain::MessageKey,

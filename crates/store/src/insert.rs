@@ -69,6 +69,8 @@ pub struct NewMessage {
     pub bytes: StoredBytes,
     /// Mail to send.
     pub deliveries: Vec<NewDelivery>,
+    /// The draft that becomes this message: taken out with it, or nothing is stored.
+    pub draft: Option<Box<crate::drafts::DraftClaim>>,
     /// Key and request hash of an idempotent send.
     pub idempotency: Option<(String, String)>,
 }
@@ -109,6 +111,8 @@ pub enum Stored {
     },
     /// The idempotency key was used for another request; nothing was stored.
     KeyReused,
+    /// The claim of the draft was over; nothing was stored.
+    Unclaimed,
 }
 
 impl Store {
@@ -326,6 +330,11 @@ async fn previous(tx: &mut Tx, new: &NewMessage, names: &Names) -> Result<Option
         if found.is_some() {
             return Ok(found);
         }
+    }
+    if let Some(claim) = &new.draft
+        && !crate::drafts::consume(tx, claim, new.created_at).await?
+    {
+        return Ok(Some(Stored::Unclaimed));
     }
     if new.direction == Direction::Sent {
         return Ok(None);

@@ -8,6 +8,7 @@ mod db;
 mod deliveries;
 mod dialect;
 mod domains;
+mod drafts;
 mod embedded;
 mod error;
 mod events;
@@ -41,6 +42,10 @@ pub use deliveries::{
 pub use domains::{
     Domain, DomainAdmission, DomainChange, DomainCreated, DomainFlags, DomainStatus, NewDomain, NextCheck,
     SendingDomain,
+};
+pub use drafts::{
+    Draft, DraftChange, DraftChanged, DraftClaim, DraftClaimed, DraftContent, DraftCreated, DraftDeleted,
+    DraftFile, DraftFilter, DraftKind, DraftRelease, DraftState, NewDraft, SendFailure, Set,
 };
 pub use error::{Error, Result};
 pub use events::{Event, Log, Position};

@@ -17,12 +17,20 @@ struct Step {
     postgres: &'static str,
 }
 
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    name: "create platform",
-    sqlite: include_str!("../migrations/sqlite/0001_create_platform.sql"),
-    postgres: include_str!("../migrations/postgres/0001_create_platform.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "create platform",
+        sqlite: include_str!("../migrations/sqlite/0001_create_platform.sql"),
+        postgres: include_str!("../migrations/postgres/0001_create_platform.sql"),
+    },
+    Step {
+        version: 2,
+        name: "create drafts",
+        sqlite: include_str!("../migrations/sqlite/0002_create_drafts.sql"),
+        postgres: include_str!("../migrations/postgres/0002_create_drafts.sql"),
+    },
+];
 
 fn migrator() -> Migrator {
     let migrations = STEPS

@@ -35,6 +35,8 @@ pub struct News {
     pub purges: bool,
     /// Domains to check.
     pub domains: bool,
+    /// Drafts that were scheduled.
+    pub drafts: bool,
 }
 
 impl News {}

@@ -131,6 +131,15 @@ async fn batch_get(request: Request) -> Result<Reply> {
 
 /// `add_labels` and `remove_labels`, at least one label in all.
 pub(super) fn label_change(fields: &mut Fields) -> LabelChange {
+    let change = optional_label_change(fields);
+    if fields.sound() && change.add.is_empty() && change.remove.is_empty() {
+        fields.issue(Issue::custom([], "At least one label in add_labels or remove_labels is required"));
+    }
+    change
+}
+
+/// The same where no label is needed.
+pub(super) fn optional_label_change(fields: &mut Fields) -> LabelChange {
     let mut read = |name: &str| {
         let given =
             fields.one_or_many(name, 10 * limits::LABELS_PER_MESSAGE, Text::any()).unwrap_or_default();
@@ -141,11 +150,7 @@ pub(super) fn label_change(fields: &mut Fields) -> LabelChange {
         }
         labels
     };
-    let change = LabelChange { add: read("add_labels"), remove: read("remove_labels") };
-    if fields.sound() && change.add.is_empty() && change.remove.is_empty() {
-        fields.issue(Issue::custom([], "At least one label in add_labels or remove_labels is required"));
-    }
-    change
+    LabelChange { add: read("add_labels"), remove: read("remove_labels") }
 }
 
 async fn batch_update(request: Request) -> Result<Reply> {
@@ -245,29 +250,52 @@ async fn dispatch(request: Request, route: Sending) -> Result<Reply> {
 }
 
 fn idempotency(request: &Request, caller: &Caller, route: Sending) -> Result<Option<Idempotency>> {
-    let Some(key) = request.idempotency_key()? else { return Ok(None) };
-    let body = if request.body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&request.body).unwrap_or(Value::Null)
-    };
     let name = match route {
         Sending::Send => "send",
         Sending::Reply => "reply",
         Sending::ReplyAll => "reply-all",
         Sending::Forward => "forward",
     };
-    let inbox = caller.scope.inbox().map_or("", |inbox| inbox.id.as_str());
     let source = if route == Sending::Send { String::new() } else { request.message_id().to_string() };
-    Ok(Some(Idempotency { key, request_hash: send::request_hash(name, inbox, &source, &body) }))
+    keyed(request, caller, name, &source)
+}
+
+/// The `Idempotency-Key` of a request that sends, with what makes the request the same one.
+pub(super) fn keyed(request: &Request, caller: &Caller, name: &str, of: &str) -> Result<Option<Idempotency>> {
+    let Some(key) = request.idempotency_key()? else { return Ok(None) };
+    let body = if request.body.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(&request.body).unwrap_or(Value::Null)
+    };
+    let inbox = caller.scope.inbox().map_or("", |inbox| inbox.id.as_str());
+    Ok(Some(Idempotency { key, request_hash: send::request_hash(name, inbox, of, &body) }))
+}
+
+/// Addresses: one string or an array.
+pub(super) fn addresses(fields: &mut Fields, name: &str) -> Option<Given> {
+    let single = fields.raw(name).is_some_and(Value::is_string);
+    let values = fields.one_or_many(name, ADDRESSES_MAX, Text::upto(1000))?;
+    Some(Given { values, single })
+}
+
+/// Attachments as given.
+pub(super) fn files(fields: &mut Fields, name: &str) -> Vec<AttachmentInput> {
+    fields
+        .objects(name, limits::SEND_ATTACHMENTS, |attachment| AttachmentInput {
+            content: attachment.string("content", Text::any()),
+            url: attachment.string("url", Text::upto(8192)),
+            // A NUL in a name becomes `_` rather than vanishing.
+            filename: attachment.raw("filename").and_then(Value::as_str).map(str::to_owned),
+            content_type: attachment.string("content_type", Text::any()),
+            content_disposition: attachment.string("content_disposition", Text::any()),
+            content_id: attachment.string("content_id", Text::any()),
+        })
+        .unwrap_or_default()
 }
 
 fn input(fields: &mut Fields, route: Sending) -> SendInput {
-    let mut addresses = |name: &str| {
-        let single = fields.raw(name).is_some_and(Value::is_string);
-        let values = fields.one_or_many(name, ADDRESSES_MAX, Text::upto(1000))?;
-        Some(Given { values, single })
-    };
+    let mut addresses = |name: &str| addresses(fields, name);
     // Reply-all has no recipients of its own: the members are ignored there like any unknown one.
     let (to, cc, bcc) = if route == Sending::ReplyAll {
         (None, None, None)
@@ -289,17 +317,7 @@ fn input(fields: &mut Fields, route: Sending) -> SendInput {
         headers: headers(fields),
         track_opens: fields.boolean("track_opens").unwrap_or(false),
         reply_all: route == Sending::Reply && fields.boolean("reply_all").unwrap_or(false),
-        attachments: fields
-            .objects("attachments", limits::SEND_ATTACHMENTS, |attachment| AttachmentInput {
-                content: attachment.string("content", Text::any()),
-                url: attachment.string("url", Text::upto(8192)),
-                // A NUL in a name becomes `_` rather than vanishing.
-                filename: attachment.raw("filename").and_then(Value::as_str).map(str::to_owned),
-                content_type: attachment.string("content_type", Text::any()),
-                content_disposition: attachment.string("content_disposition", Text::any()),
-                content_id: attachment.string("content_id", Text::any()),
-            })
-            .unwrap_or_default(),
+        attachments: files(fields, "attachments"),
     }
 }
 

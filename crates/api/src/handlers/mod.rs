@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod domains;
 pub(crate) mod downloads;
+pub(crate) mod drafts;
 pub(crate) mod history;
 pub(crate) mod inboxes;
 pub(crate) mod keys;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Route> {
         auth::routes(),
         domains::routes(),
         downloads::routes(),
+        drafts::routes(),
         history::routes(),
         inboxes::routes(),
         keys::routes(),

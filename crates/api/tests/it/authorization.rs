@@ -20,6 +20,7 @@ struct Victim {
     inbox: String,
     message: String,
     thread: String,
+    draft: String,
     key: String,
     webhook: String,
     domain: String,
@@ -57,9 +58,10 @@ fn fill(path: &str, victim: &Victim, absent: bool) -> String {
                 "webhook_id" => victim.webhook.clone(),
                 "domain_id" if absent => "absent.test".to_owned(),
                 "domain_id" => victim.domain.clone(),
+                "draft_id" if !absent => victim.draft.clone(),
                 "thread_id" if !absent => victim.thread.clone(),
                 "api_key_id" if !absent => victim.key.clone(),
-                "thread_id" | "api_key_id" | "attachment_id" | "token" => ABSENT.to_owned(),
+                "draft_id" | "thread_id" | "api_key_id" | "attachment_id" | "token" => ABSENT.to_owned(),
                 other => panic!("the authorization test has no value for {{{other}}}"),
             }
         })
@@ -109,7 +111,13 @@ async fn victim(world: &World, organization: &str, pod: String, inbox: String, k
         serde_json::json!({ "to": ["someone@else.test"], "subject": "s", "text": "t" }),
     )
     .await;
+    let draft = post(
+        format!("/v0/inboxes/{inbox}/drafts"),
+        serde_json::json!({ "to": ["someone@else.test"], "subject": "d" }),
+    )
+    .await;
     Victim {
+        draft: text(&draft, "draft_id"),
         message: text(&sent, "message_id"),
         thread: text(&sent, "thread_id"),
         webhook: text(&webhook, "webhook_id"),
@@ -136,8 +144,15 @@ async fn no_route_opens_to_a_key_that_does_not_cover_it() {
     let (_, foreign_powerless) = world.key(&foreign, Some("{}"), None).await;
     let pod_id = pod.pod().unwrap().to_string();
     let victim = victim(&world, &organization_key, pod_id, "one@mail.test".to_owned(), pod_key_id).await;
-    let belongings =
-        [&victim.pod, &victim.inbox, &victim.thread, &victim.key, &victim.webhook, &victim.domain];
+    let belongings = [
+        &victim.pod,
+        &victim.inbox,
+        &victim.thread,
+        &victim.draft,
+        &victim.key,
+        &victim.webhook,
+        &victim.domain,
+    ];
 
     let mut public = Vec::new();
     for operation in operations() {

@@ -38,8 +38,20 @@ impl Mailbox {
         Self::with(|_| {}).await
     }
 
+    /// One per engine.
+    pub(crate) async fn each() -> Vec<Self> {
+        let mut all = Vec::new();
+        for database in podmail_testkit::databases().await {
+            all.push(Self::of(World::on(database, |_| {}).await).await);
+        }
+        all
+    }
+
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let world = World::new(change).await;
+        Self::of(World::new(change).await).await
+    }
+
+    async fn of(world: World) -> Self {
         let (organization, key) = world.organization("acme").await;
         world.inbox(&organization, DESK).await;
         Self { world, organization, key }

@@ -1,4 +1,4 @@
-//! The API over an in-process product with SQLite.
+//! The API over an in-process product, with SQLite and, where a test asks for both engines, PostgreSQL.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail loudly")]
 
@@ -19,13 +19,14 @@ use podmail_egress::{Egress, Policy};
 use podmail_store::{
     InboxCreated, InboxPlace, KeySecret, Limits, Location, NewApiKey, NewInbox, NewOrganization, Scope, Store,
 };
-use podmail_testkit::{FakeClock, TestIds};
+use podmail_testkit::{Database, FakeClock, TestIds};
 use serde_json::Value;
 
 mod attachments;
 mod authorization;
 mod conventions;
 mod domains;
+mod drafts;
 mod identity;
 mod inboxes;
 mod mailbox;
@@ -42,7 +43,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) dns: MockResolver,
     ids: Arc<TestIds>,
-    _folder: tempfile::TempDir,
+    _database: Database,
     _writer: tokio::task::JoinSet<()>,
 }
 
@@ -64,8 +65,13 @@ impl Answer {
 impl World {
     pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let location =
-            Location::parse(&format!("sqlite:{}", folder.path().join("podmail.db").display())).unwrap();
+        let url = format!("sqlite:{}", folder.path().join("podmail.db").display());
+        Self::on(Database { url, folder }, change).await
+    }
+
+    /// A world on a database of its own.
+    pub(crate) async fn on(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
+        let location = Location::parse(&database.url).unwrap();
         let (bus, ids, clock) =
             (Bus::default(), Arc::new(TestIds::default()), Arc::new(FakeClock::default()));
         let shared: Arc<dyn IdSource> = ids.clone();
@@ -79,7 +85,7 @@ impl World {
         change(&mut settings);
         let app = App::new(Parts {
             store: store.clone(),
-            blobs: Blobs::folder(&folder.path().join("blobs")).unwrap(),
+            blobs: Blobs::folder(&database.folder.path().join("blobs")).unwrap(),
             bus,
             resolver: resolver.clone(),
             egress: Egress::new(resolver, Policy { allow_private: settings.allow_private_egress }).unwrap(),
@@ -88,7 +94,7 @@ impl World {
             settings,
         });
         let api = Api::new(app.clone(), Arc::new(|| "podmail_up 1\n".to_owned()));
-        Self { api, app, store, clock, dns, ids, _folder: folder, _writer: writer }
+        Self { api, app, store, clock, dns, ids, _database: database, _writer: writer }
     }
 
     fn secret(&self) -> (String, KeySecret) {

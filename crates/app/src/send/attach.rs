@@ -13,15 +13,21 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 impl App {
     /// Replaces URLs by their bytes. Nothing is stored when one cannot be fetched.
     pub(super) async fn resolve_attachments(&self, mut draft: Draft) -> Result<Draft> {
+        self.fetch_attachments("attachments", &mut draft.attachments).await?;
+        Ok(draft)
+    }
+
+    /// The same for the attachments of one member of a request.
+    pub(crate) async fn fetch_attachments(&self, field: &str, attachments: &mut [Attachment]) -> Result<()> {
         let mut left = FETCHED_BYTES;
-        for (n, attachment) in draft.attachments.iter_mut().enumerate() {
+        for (n, attachment) in attachments.iter_mut().enumerate() {
             let Source::Url(url) = &attachment.source else { continue };
             let url = url.clone();
             let fetched = match self.egress().fetch(&url, left, FETCH_TIMEOUT).await {
                 Ok(fetched) if (200..300).contains(&fetched.status) => fetched,
                 Ok(fetched) => return Err(unreachable(&url, &format!("status {}", fetched.status))),
                 Err(podmail_egress::EgressError::TooLarge) => {
-                    let path = ["attachments".into(), n.into(), "url".into()];
+                    let path = [field.into(), n.into(), "url".into()];
                     return Err(Error::invalid(Issue::too_big(path, "file", FETCHED_BYTES)));
                 }
                 Err(error) => return Err(unreachable(&url, &error.to_string())),
@@ -30,7 +36,7 @@ impl App {
             name(attachment, &url, fetched.content_type.as_deref());
             attachment.source = Source::Bytes(fetched.body.to_vec());
         }
-        Ok(draft)
+        Ok(())
     }
 }
 

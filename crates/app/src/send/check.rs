@@ -96,11 +96,23 @@ pub struct Draft {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) reply_all: bool,
     pub(crate) track_opens: bool,
+    /// Recipients and subject are final: nothing is derived from a source any more.
+    pub(crate) settled: bool,
 }
 
 /// Checks a request; adds to `issues` and answers `None` when something does not fit.
 pub fn check(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Option<Draft> {
     let before = issues.len();
+    let draft = content(kind, input, issues);
+    let all = draft.to.len() + draft.cc.len() + draft.bcc.len();
+    if matches!(kind, Kind::Send | Kind::Forward(_)) && all == 0 && issues.len() == before {
+        issues.push(Issue::custom([], "to, cc, or bcc must be specified"));
+    }
+    (issues.len() == before).then_some(draft)
+}
+
+/// Checks what a request says, recipients or not.
+pub fn content(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Draft {
     let named = input.to.is_some() || input.cc.is_some() || input.bcc.is_some();
     if input.reply_all && named {
         issues.push(Issue::custom(["reply_all".into()], "reply_all cannot be combined with to, cc or bcc"));
@@ -114,20 +126,22 @@ pub fn check(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Optio
         text: input.text.filter(|text| !text.is_empty()),
         html: input.html.filter(|html| !html.is_empty()),
         labels: labels(&input.labels, issues),
-        attachments: attachments(input.attachments, issues),
+        attachments: attachments("attachments", input.attachments, issues),
         headers: headers(kind, input.headers, issues),
         reply_all: input.reply_all,
         track_opens: input.track_opens,
+        settled: false,
     };
-    let all = draft.to.len() + draft.cc.len() + draft.bcc.len();
-    if matches!(kind, Kind::Send | Kind::Forward(_)) && all == 0 && issues.len() == before {
-        issues.push(Issue::custom([], "to, cc, or bcc must be specified"));
-    }
     distinct(&mut draft);
     if draft.to.len() + draft.cc.len() + draft.bcc.len() > limits::SEND_RECIPIENTS {
         issues.push(Issue::too_big(["to".into()], "array", limits::SEND_RECIPIENTS));
     }
-    (issues.len() == before).then_some(draft)
+    draft
+}
+
+/// A subject as it is kept: one line, no white space at its end.
+pub fn clean_subject(subject: &str) -> String {
+    podmail_mime::clean_subject(subject)
 }
 
 /// Removes repeated recipients; the first occurrence keeps its place and spelling.
@@ -138,7 +152,8 @@ fn distinct(draft: &mut Draft) {
     }
 }
 
-fn mailboxes(field: &str, given: Option<Given>, issues: &mut Vec<Issue>) -> Vec<Mailbox> {
+/// Addresses; each that is none is named by its position.
+pub fn mailboxes(field: &str, given: Option<Given>, issues: &mut Vec<Issue>) -> Vec<Mailbox> {
     let given = given.unwrap_or_default();
     if given.values.len() > 10 * limits::SEND_RECIPIENTS {
         issues.push(Issue::too_big([field.into()], "array", limits::SEND_RECIPIENTS));
@@ -195,17 +210,18 @@ fn headers(kind: Kind<'_>, given: Vec<(String, String)>, issues: &mut Vec<Issue>
     given
 }
 
-fn attachments(given: Vec<AttachmentInput>, issues: &mut Vec<Issue>) -> Vec<Attachment> {
+/// Attachments of the member `field`; each that does not fit is named by its position.
+pub fn attachments(field: &str, given: Vec<AttachmentInput>, issues: &mut Vec<Issue>) -> Vec<Attachment> {
     if given.len() > limits::SEND_ATTACHMENTS {
-        issues.push(Issue::too_big(["attachments".into()], "array", limits::SEND_ATTACHMENTS));
+        issues.push(Issue::too_big([field.into()], "array", limits::SEND_ATTACHMENTS));
         return Vec::new();
     }
-    given.into_iter().enumerate().filter_map(|(n, input)| attachment(n, input, issues)).collect()
+    given.into_iter().enumerate().filter_map(|(n, input)| attachment(field, n, input, issues)).collect()
 }
 
-fn attachment(n: usize, input: AttachmentInput, issues: &mut Vec<Issue>) -> Option<Attachment> {
+fn attachment(field: &str, n: usize, input: AttachmentInput, issues: &mut Vec<Issue>) -> Option<Attachment> {
     let before = issues.len();
-    let at = |member: &str| -> [PathItem; 3] { ["attachments".into(), n.into(), member.into()] };
+    let at = |member: &str| -> [PathItem; 3] { [field.into(), n.into(), member.into()] };
     let source = match (input.content, input.url) {
         (Some(content), None) => match decode(&content) {
             Some(bytes) => Some(Source::Bytes(bytes)),
@@ -221,7 +237,7 @@ fn attachment(n: usize, input: AttachmentInput, issues: &mut Vec<Issue>) -> Opti
             Some(Source::Url(url))
         }
         (Some(_), Some(_)) | (None, None) => {
-            let path: [PathItem; 2] = ["attachments".into(), n.into()];
+            let path: [PathItem; 2] = [field.into(), n.into()];
             issues.push(Issue::custom(path, "Exactly one of content and url must be given"));
             None
         }

@@ -18,24 +18,24 @@ const HEADER_ID_BYTES: usize = 900;
 
 /// Final recipients, each address once.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Addressed {
-    pub(super) to: Vec<Mailbox>,
-    pub(super) cc: Vec<Mailbox>,
-    pub(super) bcc: Vec<Mailbox>,
+pub(crate) struct Addressed {
+    pub(crate) to: Vec<Mailbox>,
+    pub(crate) cc: Vec<Mailbox>,
+    pub(crate) bcc: Vec<Mailbox>,
 }
 
 impl Addressed {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Mailbox> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Mailbox> {
         self.to.iter().chain(&self.cc).chain(&self.bcc)
     }
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.to.len() + self.cc.len() + self.bcc.len()
     }
 }
 
 /// The message that is answered or passed on.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     message: Message,
     parsed: Parsed,
     raw: Vec<u8>,
@@ -44,7 +44,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn of(message: Message, raw: Vec<u8>, aliases: &[String]) -> Self {
+    pub(crate) fn of(message: Message, raw: Vec<u8>, aliases: &[String]) -> Self {
         let parsed = podmail_mime::parse(&raw);
         let original = parsed.message_id.clone().filter(|id| {
             id != message.message_id.as_str()
@@ -57,7 +57,7 @@ impl Source {
     }
 
     /// `References` of an answer: the first and the latest, so that both ends of a long thread stay tied.
-    fn references(&self) -> Vec<String> {
+    pub(crate) fn references(&self) -> Vec<String> {
         let mut ids = self.parsed.references.clone();
         if ids.is_empty() {
             ids.extend(self.parsed.in_reply_to.first().cloned());
@@ -79,7 +79,7 @@ fn parse_all(texts: &[String]) -> Vec<Mailbox> {
 
 /// Who gets it. Replies derive their recipients from the source. `separate` holds addresses that look like the own
 /// one with a plus tag but are inboxes of their own.
-pub(super) fn recipients(
+pub(crate) fn recipients(
     kind: Kind<'_>,
     draft: &Draft,
     source: Option<&Source>,
@@ -87,6 +87,9 @@ pub(super) fn recipients(
     separate: &HashSet<String>,
 ) -> Result<Addressed> {
     let given = Addressed { to: draft.to.clone(), cc: draft.cc.clone(), bcc: draft.bcc.clone() };
+    if draft.settled {
+        return Ok(given);
+    }
     let all = match kind {
         Kind::Send | Kind::Forward(_) => return Ok(given),
         Kind::Reply(_) => draft.reply_all,
@@ -142,7 +145,7 @@ fn derived(source: &Source, all: bool, is_own: impl Fn(&Mailbox) -> bool) -> (Ve
 }
 
 /// The own address, also with a plus tag.
-pub(super) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
+pub(crate) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
     let (key, own) = (mailbox.key(), own.key());
     let (Some((local, domain)), Some((own_local, own_domain))) = (key.rsplit_once('@'), own.rsplit_once('@'))
     else {
@@ -154,7 +157,7 @@ pub(super) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
 
 impl Source {
     /// Recipients of the source that look like the own address with a plus tag.
-    pub(super) fn tagged_own(&self, own: &Mailbox) -> Vec<String> {
+    pub(crate) fn tagged_own(&self, own: &Mailbox) -> Vec<String> {
         let all = parse_all(&self.message.to).into_iter().chain(parse_all(&self.message.cc));
         let all = all.chain(self.parsed.reply_to.iter().cloned());
         all.filter(|mailbox| is_own(mailbox, own) && mailbox.key() != own.key())
@@ -197,33 +200,31 @@ impl Source {
 
 /// What a mail is made of.
 #[derive(Debug)]
-pub(super) struct Parts<'a> {
-    pub(super) kind: Kind<'a>,
-    pub(super) draft: &'a Draft,
-    pub(super) source: Option<&'a Source>,
-    pub(super) own: &'a Mailbox,
-    pub(super) addressed: &'a Addressed,
+pub(crate) struct Parts<'a> {
+    pub(crate) kind: Kind<'a>,
+    pub(crate) draft: &'a Draft,
+    pub(crate) source: Option<&'a Source>,
+    pub(crate) own: &'a Mailbox,
+    pub(crate) addressed: &'a Addressed,
     /// Whether the caller may read what would be quoted.
-    pub(super) quote: bool,
-    pub(super) message_id: &'a MessageId,
-    pub(super) seed: String,
-    pub(super) now: Timestamp,
+    pub(crate) quote: bool,
+    pub(crate) message_id: &'a MessageId,
+    pub(crate) seed: String,
+    pub(crate) now: Timestamp,
 }
 
 /// The mail, ready to be built.
-pub(super) fn outgoing(parts: Parts<'_>) -> Outgoing {
+pub(crate) fn outgoing(parts: Parts<'_>) -> Outgoing {
     let Parts { kind, draft, source, own, addressed, quote, message_id, seed, now } = parts;
     let (subject, text, html) = match (kind, source) {
         (Kind::Send, _) | (_, None) => (draft.subject.clone(), draft.text.clone(), draft.html.clone()),
         (Kind::Reply(_) | Kind::ReplyAll(_), Some(source)) => {
-            let subject = podmail_mime::reply_subject(source.message.subject.as_deref());
             let (text, html) = reply_bodies(draft, source, quote);
-            (Some(subject), text, html)
+            (reply_subject(draft, source), text, html)
         }
         (Kind::Forward(_), Some(source)) => {
-            let forwarded = || podmail_mime::forward_subject(source.message.subject.as_deref());
             let (text, html) = forward_bodies(draft, source);
-            (Some(draft.subject.clone().unwrap_or_else(forwarded)), text, html)
+            (forward_subject(draft, source), text, html)
         }
     };
     let mut attachments = match (kind, source) {
@@ -247,6 +248,21 @@ pub(super) fn outgoing(parts: Parts<'_>) -> Outgoing {
         attachments,
         boundary_seed: seed,
     }
+}
+
+/// Answers have no subject of their own, but for a stored draft, which shows the one that it goes out with.
+pub(crate) fn reply_subject(draft: &Draft, source: &Source) -> Option<String> {
+    if draft.settled {
+        return draft.subject.clone();
+    }
+    Some(podmail_mime::reply_subject(source.message.subject.as_deref()))
+}
+
+pub(crate) fn forward_subject(draft: &Draft, source: &Source) -> Option<String> {
+    if draft.settled || draft.subject.is_some() {
+        return draft.subject.clone();
+    }
+    Some(podmail_mime::forward_subject(source.message.subject.as_deref()))
 }
 
 fn reply_bodies(draft: &Draft, source: &Source, quote: bool) -> (Option<String>, Option<String>) {
@@ -280,7 +296,7 @@ fn forward_bodies(draft: &Draft, source: &Source) -> (Option<String>, Option<Str
     )
 }
 
-fn part(attachment: &super::check::Attachment) -> OutgoingPart {
+pub(crate) fn part(attachment: &super::check::Attachment) -> OutgoingPart {
     let guessed = || {
         attachment
             .filename
@@ -303,15 +319,15 @@ fn part(attachment: &super::check::Attachment) -> OutgoingPart {
 
 /// A built mail with everything that is stored beside its bytes.
 #[derive(Debug)]
-pub(super) struct Built {
-    pub(super) parsed: Parsed,
-    pub(super) fingerprint: String,
-    pub(super) compressed: Vec<u8>,
-    pub(super) size: u64,
+pub(crate) struct Built {
+    pub(crate) parsed: Parsed,
+    pub(crate) fingerprint: String,
+    pub(crate) compressed: Vec<u8>,
+    pub(crate) size: u64,
 }
 
 impl Built {
-    pub(super) fn of(raw: &[u8]) -> Self {
+    pub(crate) fn of(raw: &[u8]) -> Self {
         Self {
             parsed: podmail_mime::parse(raw),
             fingerprint: podmail_mime::fingerprint(raw),

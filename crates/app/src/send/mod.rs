@@ -6,7 +6,7 @@
 
 mod attach;
 pub mod check;
-mod compose;
+pub(crate) mod compose;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use podmail_api_types::messages::Sent;
 use podmail_domain::thread::Direction;
 use podmail_domain::{MessageId, OrganizationId, Permission, Timestamp};
 use podmail_mime::Mailbox;
-use podmail_store::{Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
+use podmail_store::{DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
 
 pub use check::{AttachmentInput, Draft, Given, SendInput};
 
@@ -144,6 +144,19 @@ impl App {
         draft: Draft,
         idempotency: Option<Idempotency>,
     ) -> Result<Sent> {
+        let draft = self.resolve_attachments(draft).await?;
+        self.submit(caller, kind, draft, idempotency, None).await
+    }
+
+    /// Sends a request whose attachments are there. `stored`: the draft that it is made of, which goes with it.
+    pub(crate) async fn submit(
+        &self,
+        caller: &Caller,
+        kind: Kind<'_>,
+        draft: Draft,
+        idempotency: Option<Idempotency>,
+        stored: Option<&DraftClaim>,
+    ) -> Result<Sent> {
         let scope = &caller.scope;
         let inbox = self.store().inbox(scope).await?.ok_or(Error::NotFound("Inbox"))?;
         self.may_send(caller, &inbox).await?;
@@ -154,7 +167,6 @@ impl App {
         let now = self.now();
         let own = own_mailbox(&inbox);
         let quote = caller.allows(Permission::MessageRead);
-        let draft = self.resolve_attachments(draft).await?;
         let source = match kind.source() {
             Some(source) => Some(self.source(scope, source).await?),
             None => None,
@@ -196,7 +208,10 @@ impl App {
                 substitute: MessageId::mint(self.ids(), now, inbox.inbox_id.domain()),
                 aliases: Vec::new(),
                 candidates,
-                thread: kind.source().map(|source| source.thread_id),
+                thread: kind
+                    .source()
+                    .map(|source| source.thread_id)
+                    .or_else(|| stored.and_then(|claim| claim.draft.content.thread_id)),
                 labels,
                 timestamp: now,
                 created_at: now,
@@ -213,6 +228,7 @@ impl App {
                 attachments: self.attachments(&built.parsed, now),
                 bytes: bytes.clone(),
                 deliveries: deliveries(&addressed, now.plus(self.settings().delivery_expire_after)),
+                draft: stored.cloned().map(Box::new),
                 idempotency: idempotency.map(|idempotency| (idempotency.key, idempotency.request_hash)),
             }])
             .await?
@@ -229,12 +245,13 @@ impl App {
             }
             Some(Stored::KeyReused) => Err(key_reused()),
             Some(Stored::Gone) => Err(Error::NotFound("Inbox")),
+            Some(Stored::Unclaimed) => Err(Error::Conflict("The draft is being sent".to_owned())),
             Some(Stored::Duplicate | Stored::Paused) | None => Err(Error::RaceCondition),
         }
     }
 
     /// Which of these addresses are inboxes.
-    async fn inboxes_among(&self, addresses: &[String]) -> Result<HashSet<String>> {
+    pub(crate) async fn inboxes_among(&self, addresses: &[String]) -> Result<HashSet<String>> {
         Ok(self.store().routes(addresses).await?.into_iter().map(|(address, _)| address).collect())
     }
 
@@ -270,7 +287,7 @@ impl App {
     }
 
     /// The source of an answer or a forward, with what its raw bytes say.
-    async fn source(&self, scope: &Scope, message: &Message) -> Result<compose::Source> {
+    pub(crate) async fn source(&self, scope: &Scope, message: &Message) -> Result<compose::Source> {
         let raw = self.raw_bytes(scope, message).await?;
         let aliases = match message.direction {
             Direction::Received => self.store().message_aliases(scope, message).await?,
@@ -285,11 +302,11 @@ fn key_reused() -> Error {
     Error::Conflict("This Idempotency-Key was used for another request".to_owned())
 }
 
-fn own_mailbox(inbox: &Inbox) -> Mailbox {
+pub(crate) fn own_mailbox(inbox: &Inbox) -> Mailbox {
     Mailbox { name: inbox.display_name.clone(), address: inbox.inbox_id.as_str().to_owned() }
 }
 
-fn texts(mailboxes: &[Mailbox]) -> Vec<String> {
+pub(crate) fn texts(mailboxes: &[Mailbox]) -> Vec<String> {
     mailboxes.iter().map(ToString::to_string).collect()
 }
 

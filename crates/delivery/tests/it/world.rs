@@ -142,6 +142,7 @@ impl World {
             attachments: vec![],
             bytes: StoredBytes::Inline(compress(raw.as_bytes())),
             deliveries: deliveries.collect(),
+            draft: None,
             idempotency: None,
         };
         let stored = self.store.insert_messages(vec![new]).await.unwrap();

@@ -105,6 +105,9 @@ async fn purge(tx: &mut Tx, limit: usize) -> Result<PurgeStep> {
     if let Some(objects) = purge_messages(tx, organization, key, limit).await? {
         return Ok(PurgeStep { objects, more: true });
     }
+    if let Some(objects) = crate::drafts::purge(tx, organization, key, limit).await? {
+        return Ok(PurgeStep { objects, more: true });
+    }
     let more = PurgeStep { objects: Vec::new(), more: true };
     for statement in REST {
         if tx.run(statement, args![organization, key, limit]).await? > 0 {

@@ -85,6 +85,7 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
         attachments: vec![],
         bytes: StoredBytes::Inline(b"compressed".to_vec()),
         deliveries: deliveries.collect(),
+        draft: None,
         idempotency: None,
     };
     let stored = world.store.insert_messages(vec![new]).await.expect("stored");

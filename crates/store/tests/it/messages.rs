@@ -78,6 +78,7 @@ pub(crate) fn mail(
         attachments: Vec::new(),
         bytes: StoredBytes::Inline(b"raw".to_vec()),
         deliveries: Vec::new(),
+        draft: None,
         idempotency: None,
     }
 }
@@ -428,6 +429,7 @@ async fn an_idempotency_key_stores_one_message_however_many_try() {
                 destination: "x.test".to_owned(),
                 expires_at: world.now().plus(Duration::from_secs(60)),
             }],
+            draft: None,
             idempotency: Some(("k1".to_owned(), hash.to_owned())),
             ..mail(&world, &own, "unused", 0, &[], &[])
         };

@@ -34,6 +34,8 @@ const CROSSING: &[(&str, &str)] = &[
     ("SELECT organization_id, webhook_id, delivery_id, due_at FROM webhook_deliveries", "leasing, likewise"),
     ("SELECT COUNT(*) FROM (SELECT domain FROM domains WHERE next_check_at", "whether any domain is due"),
     ("SELECT organization_id, domain FROM domains WHERE next_check_at", "leasing, likewise"),
+    ("SELECT {COLUMNS} FROM drafts d WHERE d.due_at <=", "leasing, likewise"),
+    ("SELECT d.due_at FROM drafts d", "when any draft is due"),
     (
         "SELECT organization_id, inbox_key FROM purges ORDER BY",
         "the purge worker takes any deleted inbox, then works in it",

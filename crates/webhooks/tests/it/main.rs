@@ -168,6 +168,7 @@ impl World {
             attachments: Vec::new(),
             bytes: StoredBytes::Inline(podmail_blob::compress(raw.as_bytes())),
             deliveries: Vec::new(),
+            draft: None,
             idempotency: None,
         };
         let stored = self.store.insert_messages(vec![new]).await.unwrap();

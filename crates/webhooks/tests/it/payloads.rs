@@ -62,6 +62,7 @@ async fn send(world: &World, recipients: &[&str]) -> String {
                 expires_at: now.plus(world.app.settings().delivery_expire_after),
             })
             .collect(),
+        draft: None,
         idempotency: None,
     };
     match world.store.insert_messages(vec![new]).await.unwrap().as_slice() {

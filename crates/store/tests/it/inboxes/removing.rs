@@ -88,6 +88,7 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
         attachments: Vec::new(),
         bytes,
         deliveries: if sent { vec![delivery] } else { Vec::new() },
+        draft: None,
         idempotency: None,
     }
 }
