@@ -22,7 +22,7 @@ const TAGS: [&str; 10] =
     ["font", "big", "tfoot", "picture", "source", "main", "section", "address", "dir", "legend"];
 
 /// Attributes that any element may have.
-const ATTRIBUTES: [&str; 32] = [
+const ATTRIBUTES: [&str; 33] = [
     "class",
     "id",
     "style",
@@ -55,6 +55,7 @@ const ATTRIBUTES: [&str; 32] = [
     "start",
     "colspan",
     "rowspan",
+    "hidden",
 ];
 
 /// Elements whose content is not for reading.
