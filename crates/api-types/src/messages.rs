@@ -120,6 +120,29 @@ pub struct Message {
     pub created_at: Timestamp,
 }
 
+/// A full message with a page of its body as Markdown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadableMessage {
+    /// The message as it is when no readable body is asked for.
+    #[serde(flatten)]
+    pub message: Message,
+    /// Extra: the readable body.
+    #[serde(flatten)]
+    pub body: MarkdownPage,
+}
+
+/// A page of a body as Markdown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MarkdownPage {
+    /// The page, possibly empty.
+    pub markdown: String,
+    /// Characters of all pages.
+    pub markdown_length: usize,
+    /// Where the next page begins, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub markdown_next_offset: Option<usize>,
+}
+
 /// Answer of label changes on one message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MessageUpdate {

@@ -175,6 +175,32 @@ impl Query {
         None
     }
 
+    /// A whole number between bounds, both included. Not part of what page tokens are bound to.
+    pub(crate) fn integer(&mut self, name: &str, min: usize, max: usize) -> Option<usize> {
+        let text = self.raw(name)?.trim().to_owned();
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.as_str()),
+        };
+        let bound = |bound: usize| i64::try_from(bound).unwrap_or(i64::MAX);
+        // Only that it is too large matters of a number that is too large.
+        let value = digits.parse().unwrap_or(usize::MAX);
+        let (code, message) = if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            let code = IssueCode::InvalidType { expected: "number", received: Some("NaN") };
+            (code, "Invalid input: expected number, received NaN".to_owned())
+        } else if value < min || (negative && value > 0) {
+            let code = IssueCode::TooSmall { origin: "number", minimum: bound(min), inclusive: true };
+            (code, format!("Too small: expected number to be >={min}"))
+        } else if value > max {
+            let code = IssueCode::TooBig { origin: "number", maximum: bound(max), inclusive: true };
+            (code, format!("Too big: expected number to be <={max}"))
+        } else {
+            return Some(value);
+        };
+        self.issue(Issue { path: vec![name.into()], code, message });
+        None
+    }
+
     /// Ends the reading of a query without pages (see [`Query::page`] for the others).
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod links;
 pub mod messages;
 pub mod organizations;
 pub mod pods;
+pub mod readable;
 pub mod receive;
 pub mod send;
 mod settings;

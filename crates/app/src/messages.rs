@@ -51,12 +51,6 @@ impl App {
         self.store().message(&caller.scope, id, caller.readable()).await?.ok_or(Error::NotFound("Message"))
     }
 
-    /// The full message with its bodies.
-    pub async fn full_message(&self, caller: &Caller, id: &MessageId) -> Result<wire::Message> {
-        let message = self.message(caller, id).await?;
-        self.render_message(&caller.scope, &message).await
-    }
-
     /// Messages by id in request order, without bodies; unknown and invisible ones are left out.
     pub async fn batch_get(&self, caller: &Caller, ids: &[MessageId]) -> Result<wire::BatchGet> {
         let mut found = self.store().messages_by_id(&caller.scope, ids, caller.readable()).await?;

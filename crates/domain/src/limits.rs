@@ -68,3 +68,9 @@ pub const DOMAIN_VERIFY_SECONDS: u64 = 10;
 pub const FILTER_CHARS: usize = 1024;
 /// Values of one list parameter: 400.
 pub const FILTER_VALUES: usize = 100;
+/// Characters of `markdown` in an answer when the request names none.
+pub const BODY_CHARS_DEFAULT: usize = 20_000;
+/// Characters of `markdown` in an answer at most: 400 `too_big`.
+pub const BODY_CHARS_MAX: usize = 250_000;
+/// Largest `body_offset`, above every body's length: 400 `too_big`.
+pub const BODY_OFFSET_MAX: usize = 1 << 32;

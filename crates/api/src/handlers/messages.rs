@@ -2,6 +2,7 @@
 
 use podmail_api_types::messages as wire;
 use podmail_app::messages::{Substrings, included};
+use podmail_app::readable::{Readable, Source};
 use podmail_app::send::{self, AttachmentInput, Given, Idempotency, Kind, SendInput, check};
 use podmail_app::{Caller, Error, Issue, LabelChange, MessageFilter, Result};
 use podmail_domain::{MessageId, Permission, limits};
@@ -105,7 +106,25 @@ pub(super) fn substrings(query: &mut Query, name: &str) -> Vec<String> {
 }
 
 async fn get(request: Request) -> Result<Reply> {
-    Reply::json(&request.app.full_message(request.caller()?, &request.message_id()).await?)
+    let caller = request.caller()?;
+    let message = request.app.message(caller, &request.message_id()).await?;
+    let mut query = request.query();
+    let readable = readable(&mut query);
+    query.finish()?;
+    let full = request.app.render_message(&caller.scope, &message).await?;
+    match readable {
+        None => Reply::json(&full),
+        Some(readable) => Reply::json(&readable.add(vec![full]).await?.first()),
+    }
+}
+
+/// `body`, `body_limit` and `body_offset`; the latter two are checked even without the first.
+pub(super) fn readable(query: &mut Query) -> Option<Readable> {
+    let source = query.one_of("body", &["markdown", "markdown_extracted"]);
+    let limit = query.integer("body_limit", 1, limits::BODY_CHARS_MAX);
+    let offset = query.integer("body_offset", 0, limits::BODY_OFFSET_MAX);
+    let source = if source? == "markdown" { Source::Whole } else { Source::Extracted };
+    Some(Readable { source, offset: offset.unwrap_or(0), limit: limit.unwrap_or(limits::BODY_CHARS_DEFAULT) })
 }
 
 /// Ids of a batch: 1 to `max`, none twice.

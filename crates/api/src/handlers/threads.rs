@@ -4,7 +4,7 @@ use podmail_app::messages::Substrings;
 use podmail_app::{Result, ThreadFilter, ThreadTime};
 use podmail_domain::{Permission, limits};
 
-use super::messages::{label_change, labels, substrings, visible};
+use super::messages::{label_change, labels, readable, substrings, visible};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
 use crate::route::Route;
@@ -85,8 +85,9 @@ async fn list(request: Request) -> Result<Reply> {
 async fn get(request: Request) -> Result<Reply> {
     let caller = request.caller()?;
     let thread = request.app.thread(caller, request.param("thread_id")).await?;
-    let query = request.query();
+    let mut query = request.query();
     let limited = query.raw("limit").is_some();
+    let readable = readable(&mut query);
     let paging = query.page(Rules::FILTERED.newest_first())?;
     let limit = if limited { paging.limit } else { limits::PAGE_FILTERED_MAX };
     let (item, messages, next) =
@@ -97,7 +98,11 @@ async fn get(request: Request) -> Result<Reply> {
         Err(error) => return Err(podmail_app::Error::internal(error)),
     };
     whole.extend(paging.members(messages.len(), next.as_ref()));
-    let messages = serde_json::to_value(messages).map_err(podmail_app::Error::internal)?;
+    let messages = match readable {
+        None => serde_json::to_value(messages),
+        Some(readable) => serde_json::to_value(readable.add(messages).await?),
+    }
+    .map_err(podmail_app::Error::internal)?;
     whole.insert("messages".to_owned(), messages);
     Reply::json(&whole)
 }

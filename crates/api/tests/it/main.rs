@@ -31,6 +31,7 @@ mod identity;
 mod inboxes;
 mod mailbox;
 mod messages;
+mod readable;
 mod sending;
 mod threads;
 mod webhooks;

@@ -156,7 +156,7 @@ impl Builder {
 
     fn start(&mut self, tag: &Tag) {
         let Some((hidden, tiny)) = self.open.last().map(|open| (open.hidden, open.tiny)) else { return };
-        let mut new = node(
+        let new = node(
             &tag.name,
             tag.attrs.iter().map(|a| (a.name.local.to_string(), a.value.to_string())).collect(),
         );
@@ -172,26 +172,16 @@ impl Builder {
             self.beyond += 1;
             return;
         }
-        // What is hidden keeps its place on the stack, so that its end tag finds it, and has no node of its own.
         let index = if hidden {
-            0
+            // What is hidden keeps its place on the stack, so that its end tag finds it; nothing leads to its node.
+            self.nodes.push(new);
+            self.nodes.len() - 1
         } else {
-            new.text.clear();
             self.add(new)
         };
         if !void {
-            self.names_push(index, hidden, seen.tiny_text.unwrap_or(tiny), &tag.name);
+            self.open.push(Open { node: index, hidden, tiny: seen.tiny_text.unwrap_or(tiny) });
         }
-    }
-
-    fn names_push(&mut self, node: usize, hidden: bool, tiny: bool, name: &str) {
-        let node = if hidden {
-            self.nodes.push(self::node(name, Vec::new()));
-            self.nodes.len() - 1
-        } else {
-            node
-        };
-        self.open.push(Open { node, hidden, tiny });
     }
 
     fn end(&mut self, name: &str) {

@@ -22,6 +22,7 @@ fn check_kept(bodies: &[&str]) {
     }
 }
 
+// messages.md checks 35, 36, 37, 38, 39, 40, 41, 42, 43, 46
 #[test]
 fn the_text_checks_of_the_specification_hold() {
     check_text(&[
@@ -44,6 +45,7 @@ fn the_text_checks_of_the_specification_hold() {
     ]);
 }
 
+// messages.md checks 44, 45
 #[test]
 fn the_html_checks_of_the_specification_hold() {
     check_html(&[
