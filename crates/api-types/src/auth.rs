@@ -1,10 +1,11 @@
 //! Who a credential is.
 
 use podmail_domain::{ApiKeyId, InboxId, OrganizationId, PodId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The level of a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ScopeType {
     /// Everything in the organization.
@@ -16,7 +17,7 @@ pub enum ScopeType {
 }
 
 /// Answer of `GET /v0/auth/me`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Identity {
     /// The level.
     pub scope_type: ScopeType,

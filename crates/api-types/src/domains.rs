@@ -1,10 +1,11 @@
 //! Domains as the API and the `domain.verified` payload show them. No private key has a place here.
 
 use podmail_domain::{DomainName, PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A DNS record that the owner has to publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VerificationRecord {
     /// `TXT`, `CNAME` or `MX`.
     #[serde(rename = "type")]
@@ -24,7 +25,7 @@ pub struct VerificationRecord {
 }
 
 /// A domain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Domain {
     /// The same as `domain`.
     pub domain_id: DomainName,
@@ -58,7 +59,7 @@ pub struct Domain {
 }
 
 /// A domain in a list: without status, reason and records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DomainItem {
     /// The same as `domain`.
     pub domain_id: DomainName,
@@ -85,7 +86,7 @@ pub struct DomainItem {
 }
 
 /// A page of domains.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Domains {
     /// Domains in this page.
     pub count: usize,

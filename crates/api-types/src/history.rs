@@ -1,10 +1,11 @@
 //! The label history of an inbox.
 
 use podmail_domain::{InboxId, MessageId, OrganizationId, PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One label added to or removed from one message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LabelEvent {
     /// Owner.
     pub organization_id: OrganizationId,

@@ -1,11 +1,12 @@
 //! Inboxes as the API shows them.
 
 use podmail_domain::{InboxId, OrganizationId, PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// An inbox.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Inbox {
     /// Owner.
     pub organization_id: OrganizationId,
@@ -34,7 +35,7 @@ pub struct Inbox {
 }
 
 /// Whether an inbox works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InboxStatus {
     /// Neither sends nor stores.
@@ -42,7 +43,7 @@ pub enum InboxStatus {
 }
 
 /// A page of inboxes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Inboxes {
     /// Inboxes in this page.
     pub count: usize,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use podmail_domain::{ApiKeyId, InboxId, PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The family of a credential. Clients tell the families apart by it, so it is always present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApiKeyType {
     /// A secret in the `Authorization` header.
@@ -15,7 +16,7 @@ pub enum ApiKeyType {
 }
 
 /// A key as lists, get and update show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ApiKey {
     /// The family.
     pub r#type: ApiKeyType,
@@ -47,7 +48,7 @@ pub struct ApiKey {
 }
 
 /// Answer of a create, the only one with the secret.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CreatedApiKey {
     /// Its id.
     pub api_key_id: ApiKeyId,

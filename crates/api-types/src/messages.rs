@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use podmail_domain::thread::Attachment as StoredAttachment;
 use podmail_domain::{AttachmentId, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Metadata of an attachment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Attachment {
     /// Stable id.
     pub attachment_id: AttachmentId,
@@ -41,7 +42,7 @@ impl From<&StoredAttachment> for Attachment {
 }
 
 /// An attachment with a link to its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AttachmentResponse {
     /// Metadata.
     #[serde(flatten)]
@@ -53,7 +54,7 @@ pub struct AttachmentResponse {
 }
 
 /// A message. A list item is the same without the members that only a full message has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Message {
     /// Extra: owner.
     pub organization_id: OrganizationId,
@@ -121,18 +122,18 @@ pub struct Message {
 }
 
 /// A full message with a page of its body as Markdown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReadableMessage {
     /// The message as it is when no readable body is asked for.
     #[serde(flatten)]
     pub message: Message,
-    /// Extra: the readable body.
+    /// Extra: the readable body, when it is asked for.
     #[serde(flatten)]
-    pub body: MarkdownPage,
+    pub body: Option<MarkdownPage>,
 }
 
 /// A page of a body as Markdown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MarkdownPage {
     /// The page, possibly empty.
     pub markdown: String,
@@ -144,7 +145,7 @@ pub struct MarkdownPage {
 }
 
 /// Answer of label changes on one message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageUpdate {
     /// Which.
     pub message_id: MessageId,
@@ -153,7 +154,7 @@ pub struct MessageUpdate {
 }
 
 /// Answer of batch-update.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchUpdate {
     /// Ids requested.
     pub limit: usize,
@@ -164,7 +165,7 @@ pub struct BatchUpdate {
 }
 
 /// Answer of batch-get.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchGet {
     /// Ids requested.
     pub limit: usize,
@@ -175,7 +176,7 @@ pub struct BatchGet {
 }
 
 /// Answer of every send.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Sent {
     /// Final: the header on the wire.
     pub message_id: MessageId,
@@ -184,7 +185,7 @@ pub struct Sent {
 }
 
 /// Link to the raw message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RawMessage {
     /// Which.
     pub message_id: MessageId,

@@ -1,10 +1,11 @@
 //! Organizations.
 
 use podmail_domain::{OrganizationId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Answer of `GET /v0/organizations`. Limits are left out when unlimited.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Organization {
     /// Its id.
     pub organization_id: OrganizationId,

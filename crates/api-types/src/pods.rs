@@ -1,10 +1,11 @@
 //! Pods.
 
 use podmail_domain::{PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A tenant of an organization.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Pod {
     /// Its id; the default pod's equals the organization's.
     pub pod_id: PodId,

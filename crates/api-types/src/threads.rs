@@ -1,12 +1,13 @@
 //! Threads.
 
 use podmail_domain::{InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::messages::Attachment;
+use crate::messages::{Attachment, ReadableMessage};
 
 /// A thread as lists and events show it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ThreadItem {
     /// Extra: owner.
     pub organization_id: OrganizationId,
@@ -51,8 +52,26 @@ pub struct ThreadItem {
     pub created_at: Timestamp,
 }
 
+/// A thread with a page of its messages: the answer of a get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Thread {
+    /// The thread.
+    #[serde(flatten)]
+    pub thread: ThreadItem,
+    /// Messages in this page.
+    pub count: usize,
+    /// As asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Leads to the older messages; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+    /// Oldest first.
+    pub messages: Vec<ReadableMessage>,
+}
+
 /// Answer of label changes on a thread.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ThreadUpdate {
     /// Which.
     pub thread_id: ThreadId,

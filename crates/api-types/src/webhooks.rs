@@ -1,6 +1,7 @@
 //! Webhooks, and the JSON of events as every channel carries them.
 
 use podmail_domain::{EventId, InboxId, MessageId, PodId, ThreadId, Timestamp, WebhookId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use crate::messages::Message;
 use crate::threads::ThreadItem;
 
 /// A webhook. Custom headers are not part of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Webhook {
     /// Its id.
     pub webhook_id: WebhookId,
@@ -43,7 +44,7 @@ pub struct Webhook {
 }
 
 /// A page of webhooks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Webhooks {
     /// Items in this page.
     pub count: usize,
@@ -58,14 +59,14 @@ pub struct Webhooks {
 }
 
 /// Names of the custom headers of a webhook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WebhookHeaders {
     /// In the casing last set.
     pub header_names: Vec<String>,
 }
 
 /// What every event starts with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Envelope {
     /// Always `event`.
     #[serde(rename = "type")]
@@ -77,7 +78,7 @@ pub struct Envelope {
 }
 
 /// `message.received` and its filtered variants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageReceived {
     /// Start.
     #[serde(flatten)]
@@ -89,7 +90,7 @@ pub struct MessageReceived {
 }
 
 /// What the events of an outbound message have in common; `more` are the members of the one event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MessageStatus {
     /// Address of the inbox.
     pub inbox_id: InboxId,
@@ -105,7 +106,7 @@ pub struct MessageStatus {
 }
 
 /// Any other event: the envelope and the members of its payload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OtherEvent {
     /// Start.
     #[serde(flatten)]

@@ -19,9 +19,10 @@ use podmail_app::{App, Caller, Error};
 use podmail_domain::OrganizationId;
 use podmail_domain::source::{hex, random};
 
-use crate::error::{JSON, Problem, docs_page};
+use crate::error::{JSON, Problem};
 use crate::limiter::{Allowance, Limiter};
 use crate::metrics::Metrics;
+use crate::pages::Pages;
 use crate::request::{Reply, Request};
 use crate::route::{Match, Needs, Route, Table};
 use crate::{body, credential, handlers};
@@ -47,6 +48,7 @@ struct Inner {
     limiter: Option<Limiter>,
     metrics: Metrics,
     source: MetricsSource,
+    pages: Pages,
 }
 
 impl fmt::Debug for Api {
@@ -64,23 +66,13 @@ pub struct Operation {
     pub path: &'static str,
     /// What it asks of the caller.
     pub needs: Needs,
-    /// Name of the body's type; empty when there is none.
-    pub request: &'static str,
-    /// Name of the answer's type; empty for 204.
-    pub response: &'static str,
 }
 
 /// Every route of the API.
 pub fn operations() -> Vec<Operation> {
     handlers::all()
         .into_iter()
-        .map(|Route { method, path, needs, request, response, .. }| Operation {
-            method,
-            path,
-            needs,
-            request,
-            response,
-        })
+        .map(|Route { method, path, needs, .. }| Operation { method, path, needs })
         .collect()
 }
 
@@ -120,7 +112,8 @@ impl Api {
         let metrics =
             Metrics::new(routes.iter().map(|route| (route.method.to_string(), route.path)).collect());
         let limiter = Limiter::new(app.settings().requests_per_second);
-        Self { inner: Arc::new(Inner { app, table: Table::new(routes), limiter, metrics, source }) }
+        let pages = Pages::new(routes.clone(), &app.settings().public_url, &app.settings().docs_url);
+        Self { inner: Arc::new(Inner { app, table: Table::new(routes), limiter, metrics, source, pages }) }
     }
 
     /// Answers one request; never fails.
@@ -210,6 +203,7 @@ impl Api {
             caller,
             params,
             route: route.path,
+            doc: route.doc.clone(),
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
             headers: parts.headers.clone(),
             body: bytes,
@@ -249,10 +243,7 @@ impl Api {
                 let body = self.inner.metrics.text() + &(self.inner.source)();
                 page(StatusCode::OK, HeaderValue::from_static("text/plain; version=0.0.4"), body)
             }
-            "/docs/errors" => {
-                page(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), docs_page())
-            }
-            _ => return None,
+            path => return self.inner.pages.answer(path, &parts.headers),
         })
     }
 }

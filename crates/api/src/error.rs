@@ -23,8 +23,8 @@ macro_rules! codes {
             pub(crate) const fn as_str(self) -> &'static str { match self { $(Self::$code => $text),* } }
             pub(crate) const fn status(self) -> u16 { match self { $(Self::$code => $status),* } }
             pub(crate) const fn name(self) -> &'static str { match self { $(Self::$code => $name),* } }
-            const fn meaning(self) -> &'static str { match self { $(Self::$code => $meaning),* } }
-            const fn remedy(self) -> &'static str { match self { $(Self::$code => $remedy),* } }
+            pub(crate) const fn meaning(self) -> &'static str { match self { $(Self::$code => $meaning),* } }
+            pub(crate) const fn remedy(self) -> &'static str { match self { $(Self::$code => $remedy),* } }
         }
     };
 }

@@ -3,9 +3,13 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
 
+use std::sync::Arc;
+
 use podmail_app::{Error, Issue, IssueCode, PathItem, Result};
 use podmail_domain::{Timestamp, limits};
 use serde_json::{Map, Value};
+
+use crate::describe::Doc;
 
 /// Issues that one answer lists; further ones are left out.
 const ISSUES_MAX: usize = 100;
@@ -135,6 +139,7 @@ pub(crate) struct Fields {
     members: Map<String, Value>,
     path: Vec<PathItem>,
     issues: Vec<Issue>,
+    doc: Option<Arc<Doc>>,
 }
 
 impl Fields {
@@ -151,7 +156,21 @@ impl Fields {
     }
 
     fn of(members: Map<String, Value>, path: Vec<PathItem>) -> Self {
-        Self { members, path, issues: Vec::new() }
+        Self { members, path, issues: Vec::new(), doc: None }
+    }
+
+    /// The description that has to name whatever is read.
+    #[must_use]
+    pub(crate) fn described_by(mut self, doc: Option<Arc<Doc>>) -> Self {
+        self.doc = doc;
+        self
+    }
+
+    fn known(&self, name: &str) {
+        debug_assert!(
+            self.doc.as_ref().is_none_or(|doc| doc.members().is_some_and(|members| members.contains(name))),
+            "`{name}` is read from the body, but the route's description does not name it",
+        );
     }
 
     /// The path of a member, for issues of the handler's own.
@@ -174,6 +193,7 @@ impl Fields {
     }
     /// Whether the member is there, null included.
     pub(crate) fn has(&self, name: &str) -> bool {
+        self.known(name);
         self.members.contains_key(name)
     }
     /// Refuses a body that has none of these members.
@@ -185,6 +205,7 @@ impl Fields {
     }
     /// Refuses null where an update cannot clear the value.
     pub(crate) fn not_null(&mut self, name: &str, expected: &'static str) {
+        self.known(name);
         if self.members.get(name).is_some_and(Value::is_null) {
             let path = self.path(name);
             self.issue(wrong_type(path, expected, "null"));
@@ -192,10 +213,12 @@ impl Fields {
     }
     /// The member as it came, NUL characters included.
     pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
+        self.known(name);
         self.members.get(name).filter(|value| !value.is_null())
     }
     /// The member, without NUL characters in any of its strings.
     pub(crate) fn field(&self, name: &str) -> Field<Value> {
+        self.known(name);
         match self.members.get(name) {
             None => Field::Absent,
             Some(Value::Null) => Field::Null,
@@ -212,6 +235,7 @@ impl Fields {
         name: &str,
         read: impl FnOnce(&Value, &[PathItem]) -> std::result::Result<T, Vec<Issue>>,
     ) -> Field<T> {
+        self.known(name);
         let path = self.path(name);
         let outcome = match self.members.get(name) {
             None => return Field::Absent,
@@ -326,6 +350,7 @@ impl Fields {
         max: usize,
         mut read: impl FnMut(&mut Self) -> T,
     ) -> Option<Vec<T>> {
+        self.known(name);
         let path = self.path(name);
         let items = match self.members.get_mut(name)?.take() {
             Value::Null => return None,

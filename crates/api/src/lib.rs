@@ -4,12 +4,15 @@
 
 mod body;
 mod credential;
+mod describe;
 mod dispatch;
 mod error;
 mod fields;
 mod handlers;
 mod limiter;
 mod metrics;
+mod openapi;
+mod pages;
 mod paging;
 mod query;
 mod request;

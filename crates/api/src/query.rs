@@ -4,12 +4,15 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
 
+use std::sync::Arc;
+
 use percent_encoding::percent_decode_str;
 use podmail_app::auth::sha256;
 use podmail_app::{Error, Issue, IssueCode, Result};
 use podmail_domain::{Timestamp, limits};
 use serde_json::Value;
 
+use crate::describe::Doc;
 use crate::fields::bad_time;
 use crate::route::Params;
 
@@ -26,6 +29,7 @@ pub(crate) struct Query {
     pairs: Vec<(String, String)>,
     pub(crate) issues: Vec<Issue>,
     binding: Vec<u8>,
+    doc: Option<Arc<Doc>>,
 }
 
 impl Query {
@@ -39,12 +43,26 @@ impl Query {
                 (decode(name), decode(value))
             })
             .collect();
-        let mut query = Self { pairs, issues: Vec::new(), binding: Vec::new() };
+        let mut query = Self { pairs, issues: Vec::new(), binding: Vec::new(), doc: None };
         query.bind(route, "");
         for (name, value) in params {
             query.bind(name, value);
         }
         query
+    }
+
+    /// The description that has to name whatever is read.
+    #[must_use]
+    pub(crate) fn described_by(mut self, doc: Option<Arc<Doc>>) -> Self {
+        self.doc = doc;
+        self
+    }
+
+    fn known(&self, name: &str) {
+        debug_assert!(
+            self.doc.as_ref().is_none_or(|doc| doc.params.iter().any(|param| param.name == name)),
+            "`{name}` is read from the query, but the route's description does not name it",
+        );
     }
 
     /// Adds a violation.
@@ -68,6 +86,7 @@ impl Query {
 
     /// The last value of a parameter, as it came. Not part of what page tokens are bound to.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
+        self.known(name);
         self.pairs.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
@@ -94,6 +113,7 @@ impl Query {
     }
 
     fn read_list(&mut self, name: &str, commas: bool) -> Vec<String> {
+        self.known(name);
         let mut values = Vec::new();
         for (own, value) in &self.pairs {
             if !is_list_name(own, name) {

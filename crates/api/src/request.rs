@@ -1,11 +1,14 @@
 //! What a handler gets and what it gives back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use podmail_app::{App, Caller, Error, Issue, Result};
 use podmail_domain::{AttachmentId, MessageId, limits};
 use serde::Serialize;
 
+use crate::describe::Doc;
 use crate::fields::{Fields, is_client_id};
 use crate::query::Query;
 use crate::route::Params;
@@ -19,6 +22,7 @@ pub(crate) struct Request {
     pub(crate) params: Params,
     /// Template of the route.
     pub(crate) route: &'static str,
+    pub(crate) doc: Option<Arc<Doc>>,
     pub(crate) raw_query: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -85,11 +89,11 @@ impl Request {
     /// # Errors
     /// `Invalid` when the body is no JSON object.
     pub(crate) fn fields(&self) -> Result<Fields> {
-        Fields::parse(&self.body)
+        Ok(Fields::parse(&self.body)?.described_by(self.doc.clone()))
     }
     /// The query's parameters.
     pub(crate) fn query(&self) -> Query {
-        Query::parse(&self.raw_query, self.route, &self.params)
+        Query::parse(&self.raw_query, self.route, &self.params).described_by(self.doc.clone())
     }
 }
 

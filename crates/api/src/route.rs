@@ -16,6 +16,7 @@ use percent_encoding::percent_decode_str;
 use podmail_app::Result;
 use podmail_domain::Permission;
 
+use crate::describe::Doc;
 use crate::request::{Reply, Request};
 
 /// Segments of a path that are looked at; longer paths are unknown routes.
@@ -52,10 +53,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) needs: Needs,
     pub(crate) handler: Handler,
-    /// Name of the request body's type in `api-types`; empty when there is none.
-    pub(crate) request: &'static str,
-    /// Name of the response's type; empty for 204.
-    pub(crate) response: &'static str,
+    /// What it says about itself; a test insists on it.
+    pub(crate) doc: Option<Arc<Doc>>,
 }
 
 impl fmt::Debug for Route {
@@ -71,7 +70,7 @@ impl Route {
         Fut: Future<Output = Result<Reply>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
-        Self { method, path, needs, handler, request: "", response: "" }
+        Self { method, path, needs, handler, doc: None }
     }
     /// A `GET` route.
     pub(crate) fn get<F, Fut>(path: &'static str, needs: impl Into<Needs>, handler: F) -> Self
@@ -105,11 +104,10 @@ impl Route {
     {
         Self::new(Method::DELETE, path, needs.into(), handler)
     }
-    /// Names the types of the body and of the answer, for the OpenAPI document.
+    /// Says what the route does, reads and answers: see [`doc`](crate::describe::doc).
     #[must_use]
-    pub(crate) const fn types(mut self, request: &'static str, response: &'static str) -> Self {
-        self.request = request;
-        self.response = response;
+    pub(crate) fn describe(mut self, doc: Doc) -> Self {
+        self.doc = Some(Arc::new(doc));
         self
     }
     /// The same route below another path.

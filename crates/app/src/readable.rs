@@ -36,7 +36,7 @@ impl Readable {
             messages
                 .into_iter()
                 .map(|message| {
-                    let body = self.page(&self.markdown(&message));
+                    let body = Some(self.page(&self.markdown(&message)));
                     ReadableMessage { message, body }
                 })
                 .collect()

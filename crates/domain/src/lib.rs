@@ -7,6 +7,7 @@ pub mod id;
 pub mod label;
 pub mod limits;
 pub mod permission;
+mod schema;
 pub mod source;
 pub mod thread;
 pub mod time;

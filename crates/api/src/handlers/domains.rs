@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_DISPOSITION;
+use podmail_api_types::domains::{Domain, DomainItem};
 use podmail_app::domains::{CreateDomain, UpdateDomain};
 use podmail_app::{Error, Result};
 use podmail_domain::Permission;
 
+use crate::describe::{ClientId, body_type, doc};
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -17,17 +19,39 @@ const SETTINGS: [&str; 4] = ["feedback_enabled", "inbound_enabled", "subdomains_
 
 pub(crate) fn routes() -> Vec<Route> {
     let collection = [
-        Route::get("/v0/domains", Permission::DomainRead, list).types("", "Domains"),
-        Route::post("/v0/domains", Permission::DomainCreate, create).types("CreateDomain", "Domain"),
+        Route::get("/v0/domains", Permission::DomainRead, list)
+            .describe(doc("domains.list", "List domains").pages::<DomainItem>("domains").ascending()),
+        Route::post("/v0/domains", Permission::DomainCreate, create).describe(
+            doc("domains.create", "Register a domain")
+                .about("Publish the `records` of the answer, then call verify.")
+                .body::<NewDomain>()
+                .answers::<Domain>()
+                .fails(&[422]),
+        ),
     ];
     let one = [
-        Route::get("/v0/domains/{domain_id}", Permission::DomainRead, get).types("", "Domain"),
-        Route::patch("/v0/domains/{domain_id}", Permission::DomainUpdate, update)
-            .types("UpdateDomain", "Domain"),
-        Route::delete("/v0/domains/{domain_id}", Permission::DomainDelete, delete),
+        Route::get("/v0/domains/{domain_id}", Permission::DomainRead, get)
+            .describe(doc("domains.get", "Get a domain with its records").answers::<Domain>()),
+        Route::patch("/v0/domains/{domain_id}", Permission::DomainUpdate, update).describe(
+            doc("domains.update", "Change a domain")
+                .about("Members that are left out stay. At least one is needed.")
+                .body::<DomainChange>()
+                .not_null(&SETTINGS)
+                .answers::<Domain>(),
+        ),
+        Route::delete("/v0/domains/{domain_id}", Permission::DomainDelete, delete).describe(
+            doc("domains.delete", "Delete a domain").about("Not while inboxes lie in it.").fails(&[409]),
+        ),
     ];
-    let verify = Route::post("/v0/domains/{domain_id}/verify", Permission::DomainUpdate, verify);
-    let zone_file = Route::get("/v0/domains/{domain_id}/zone-file", Permission::DomainRead, zone_file);
+    let verify =
+        Route::post("/v0/domains/{domain_id}/verify", Permission::DomainUpdate, verify)
+            .describe(doc("domains.verify", "Check the records of a domain now").about(
+            "At most once in 10 seconds; the domain is also checked by itself. The outcome is in `status`.",
+        ));
+    let zone_file = Route::get("/v0/domains/{domain_id}/zone-file", Permission::DomainRead, zone_file)
+        .describe(
+            doc("domains.get_zone_file", "Get the records of a domain as a zone file").bytes("text/plain"),
+        );
     let below_pods = collection
         .iter()
         .map(|route| route.at("/v0/pods/{pod_id}/domains"))
@@ -38,6 +62,41 @@ pub(crate) fn routes() -> Vec<Route> {
         ])
         .collect::<Vec<_>>();
     collection.into_iter().chain(one).chain([verify, zone_file]).chain(below_pods).collect()
+}
+
+body_type! {
+    /// A new domain.
+    NewDomain {
+        /// Its name, such as `agents.example.com`.
+        #[schemars(length(min = 1, max = 253))]
+        domain: String,
+        /// Bounce and complaint reports are also stored as messages.
+        feedback_enabled: Option<bool>,
+        /// Mail to the domain is received.
+        inbound_enabled: Option<bool>,
+        /// Inboxes may lie below the domain.
+        subdomains_enabled: Option<bool>,
+        /// Opens may be tracked.
+        tracking_enabled: Option<bool>,
+        /// Accept a domain whose mail another provider receives now.
+        allow_conflicting_provider: Option<bool>,
+        /// Your own name for it: a second create with it answers the existing domain.
+        client_id: Option<ClientId>,
+    }
+}
+
+body_type! {
+    /// A change of a domain.
+    DomainChange {
+        /// Bounce and complaint reports are also stored as messages.
+        feedback_enabled: Option<bool>,
+        /// Mail to the domain is received.
+        inbound_enabled: Option<bool>,
+        /// Inboxes may lie below the domain.
+        subdomains_enabled: Option<bool>,
+        /// Opens may be tracked.
+        tracking_enabled: Option<bool>,
+    }
 }
 
 async fn list(request: Request) -> Result<Reply> {

@@ -6,11 +6,20 @@ use std::ops::Range;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use podmail_app::Result;
 
+use crate::describe::doc;
 use crate::request::{Reply, Request};
 use crate::route::{Needs, Route};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/downloads/{token}", Needs::Public, download)]
+    vec![Route::get("/downloads/{token}", Needs::Public, download).describe(
+            doc("downloads.get", "Fetch the bytes behind a download link")
+                .about(
+                    "The link is the credential. Links are in `download_url` of attachments and raw messages. One \
+                     `Range` is honoured.",
+                )
+                .bytes("*/*")
+                .fails(&[206, 403, 416]),
+        )]
 }
 
 async fn download(request: Request) -> Result<Reply> {

@@ -1,9 +1,13 @@
 //! Inboxes.
 
+use podmail_api_types::inboxes::Inbox;
 use podmail_app::inboxes::{self, CreateInbox, UpdateInbox};
 use podmail_app::{Issue, IssueCode, Result};
-use podmail_domain::Permission;
+use podmail_domain::{Permission, limits};
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
 
+use crate::describe::{ClientId, Param, Shape, body_type, doc};
 use crate::fields::{Field, Fields, Text};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -19,14 +23,42 @@ const STATUSES: [&str; 2] = ["paused", "active"];
 
 pub(crate) fn routes() -> Vec<Route> {
     let collection = [
-        Route::get("/v0/inboxes", Permission::InboxRead, list).types("", "Inboxes"),
-        Route::post("/v0/inboxes", Permission::InboxCreate, create).types("CreateInbox", "Inbox"),
+        Route::get("/v0/inboxes", Permission::InboxRead, list)
+            .describe(doc("inboxes.list", "List inboxes").pages::<Inbox>("inboxes").ascending()),
+        Route::post("/v0/inboxes", Permission::InboxCreate, create).describe(
+            doc("inboxes.create", "Create an inbox")
+                .about(
+                    "Everything may be left out: the address is made up then, at the installation's domain.",
+                )
+                .body::<NewInbox>()
+                .answers::<Inbox>()
+                .fails(&[422]),
+        ),
     ];
-    let search = Route::get("/v0/inboxes/search", Permission::InboxRead, search).types("", "Inboxes");
+    let search = Route::get("/v0/inboxes/search", Permission::InboxRead, search).describe(
+        doc("inboxes.search", "Search inboxes by address and display name")
+            .params(&[Param::query(
+                "q",
+                Shape::Text { min: SEARCH_CHARS_MIN, max: SEARCH_CHARS_MAX },
+                "Start of a word of the address or the display name.",
+            )
+            .required()])
+            .pages::<Inbox>("inboxes")
+            .at_most_100(),
+    );
     let one = [
-        Route::get("/v0/inboxes/{inbox_id}", Permission::InboxRead, get).types("", "Inbox"),
-        Route::patch("/v0/inboxes/{inbox_id}", Permission::InboxUpdate, update).types("UpdateInbox", "Inbox"),
-        Route::delete("/v0/inboxes/{inbox_id}", Permission::InboxDelete, delete),
+        Route::get("/v0/inboxes/{inbox_id}", Permission::InboxRead, get)
+            .describe(doc("inboxes.get", "Get an inbox").answers::<Inbox>()),
+        Route::patch("/v0/inboxes/{inbox_id}", Permission::InboxUpdate, update).describe(
+            doc("inboxes.update", "Change an inbox")
+                .about("Members that are left out stay. At least one is needed.")
+                .body::<InboxChange>()
+                .not_null(&["status"])
+                .answers::<Inbox>()
+                .fails(&[409]),
+        ),
+        Route::delete("/v0/inboxes/{inbox_id}", Permission::InboxDelete, delete)
+            .describe(doc("inboxes.delete", "Delete an inbox").about("With all of its mail.")),
     ];
     let below_pods = collection
         .iter()
@@ -35,6 +67,49 @@ pub(crate) fn routes() -> Vec<Route> {
         .chain(one.iter().map(|route| route.at("/v0/pods/{pod_id}/inboxes/{inbox_id}")))
         .collect::<Vec<_>>();
     collection.into_iter().chain([search]).chain(one).chain(below_pods).collect()
+}
+
+body_type! {
+    /// A new inbox.
+    NewInbox {
+        /// The part before the `@`; made up when left out.
+        #[schemars(length(max = limits::USERNAME_BYTES))]
+        username: Option<String>,
+        /// A domain of the organization, or the installation's; that one when left out.
+        #[schemars(length(max = DOMAIN_CHARS))]
+        domain: Option<String>,
+        /// Shown before the address in `From`.
+        #[schemars(length(max = limits::DISPLAY_NAME_CHARS))]
+        display_name: Option<String>,
+        /// Your own name for it: a second create with it answers the existing inbox.
+        client_id: Option<ClientId>,
+        /// A paused inbox neither sends nor stores.
+        status: Option<Status>,
+        /// Strings, numbers and booleans under names of your own.
+        metadata: Option<Map<String, Value>>,
+    }
+}
+
+body_type! {
+    /// A change of an inbox.
+    InboxChange {
+        /// Null takes it away.
+        #[schemars(length(max = limits::DISPLAY_NAME_CHARS))]
+        display_name: Option<String>,
+        /// A paused inbox neither sends nor stores.
+        status: Option<Status>,
+        /// Merged into what is there; a null member takes one away, null all.
+        metadata: Option<Map<String, Value>>,
+    }
+}
+
+/// Whether an inbox works.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "it describes; handlers read members one by one")]
+enum Status {
+    Paused,
+    Active,
 }
 
 async fn list(request: Request) -> Result<Reply> {

@@ -1,13 +1,17 @@
 //! API keys, at three levels: what is in scope on the unprefixed routes, exactly one level below a pod or an inbox.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use podmail_api_types::keys::{ApiKey, CreatedApiKey};
 use podmail_app::keys::{KeyChange, KeyLevel, NewKey, RequestedFlags};
 use podmail_app::{Issue, IssueCode, Order, Page, Result};
-use podmail_domain::{Permission, Permissions};
+use podmail_domain::{Permission, Permissions, Timestamp, limits};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::pods::NAME;
+use crate::describe::{Param, Shape, body_type, doc};
 use crate::fields::{Field, Fields, type_name, wrong_type};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -23,21 +27,84 @@ const BEARER: &str = "bearer";
 const PUBLIC_KEY: &str = "public_key";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let mut routes =
-        vec![Route::get("/v0/api-keys/{api_key_id}", Permission::ApiKeyRead, get).types("", "ApiKey")];
+    let family = Param::query("type", Shape::OneOf(&[BEARER, PUBLIC_KEY]), "Only keys of this family.");
+    let mut routes = vec![
+        Route::get("/v0/api-keys/{api_key_id}", Permission::ApiKeyRead, get)
+            .describe(doc("api_keys.get", "Get an API key").answers::<ApiKey>()),
+    ];
     for (all, one) in [
         ("/v0/api-keys", "/v0/api-keys/{api_key_id}"),
         ("/v0/pods/{pod_id}/api-keys", "/v0/pods/{pod_id}/api-keys/{api_key_id}"),
         ("/v0/inboxes/{inbox_id}/api-keys", "/v0/inboxes/{inbox_id}/api-keys/{api_key_id}"),
     ] {
         routes.extend([
-            Route::get(all, Permission::ApiKeyRead, list).types("", "ListApiKeysResponse"),
-            Route::post(all, Permission::ApiKeyCreate, create).types("CreateApiKeyRequest", "CreatedApiKey"),
-            Route::patch(one, Permission::ApiKeyUpdate, update).types("UpdateApiKeyRequest", "ApiKey"),
-            Route::delete(one, Permission::ApiKeyDelete, delete),
+            Route::get(all, Permission::ApiKeyRead, list).describe(if all == "/v0/api-keys" {
+                doc("api_keys.list", "List API keys").params(&[family]).pages::<ApiKey>("api_keys").ascending()
+            } else {
+                doc("api_keys.list", "List API keys").pages::<ApiKey>("api_keys")
+            }),
+            Route::post(all, Permission::ApiKeyCreate, create).describe(
+                doc("api_keys.create", "Create an API key")
+                    .about(
+                        "The secret `api_key` is in this answer only. A key of a pod or an inbox sees nothing else. \
+                         With `permissions` it has exactly the flags that are true; without, all that its level has.",
+                    )
+                    .body::<NewApiKey>()
+                    .answers::<CreatedApiKey>(),
+            ),
+            Route::patch(one, Permission::ApiKeyUpdate, update).describe(
+                doc("api_keys.update", "Change an API key")
+                    .body::<ApiKeyChange>()
+                    .not_null(&["name"])
+                    .answers::<ApiKey>(),
+            ),
+            Route::delete(one, Permission::ApiKeyDelete, delete)
+                .describe(doc("api_keys.delete", "Delete an API key").about("It is refused from the next request on.")),
         ]);
     }
     routes
+}
+
+body_type! {
+    /// A new API key.
+    NewApiKey {
+        /// For people.
+        #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+        name: Option<String>,
+        /// What it may do; null or left out is everything that its level may.
+        permissions: Option<Flags>,
+        /// When it ends; not after the end of the calling key, which is also the default.
+        expires_at: Option<Timestamp>,
+        /// Public keys are not registered on this server: naming one is refused.
+        public_key: Option<()>,
+    }
+}
+
+body_type! {
+    /// A change of an API key.
+    ApiKeyChange {
+        /// For people.
+        #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+        name: Option<String>,
+        /// The complete new set of flags; null lifts the restriction.
+        permissions: Option<Flags>,
+    }
+}
+
+/// Flags of a key by name.
+struct Flags;
+
+impl JsonSchema for Flags {
+    fn schema_name() -> Cow<'static, str> {
+        "Permissions".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let flags: serde_json::Map<String, Value> = Permission::ALL
+            .iter()
+            .map(|flag| (flag.as_str().to_owned(), serde_json::json!({ "type": "boolean" })))
+            .collect();
+        json_schema!({ "type": "object", "properties": flags, "additionalProperties": false })
+    }
 }
 
 fn level(request: &Request) -> KeyLevel {

@@ -1,5 +1,7 @@
 //! Messages of an inbox: reading, labelling, deleting, sending, answering, passing on.
 
+use std::collections::BTreeMap;
+
 use podmail_api_types::messages as wire;
 use podmail_app::messages::{Substrings, included};
 use podmail_app::readable::{Readable, Source};
@@ -8,6 +10,9 @@ use podmail_app::{Caller, Error, Issue, LabelChange, MessageFilter, Result};
 use podmail_domain::{MessageId, Permission, limits};
 use serde_json::Value;
 
+use crate::describe::{
+    AFTER, BEFORE, Doc, IDEMPOTENCY_KEY, INCLUDES, LABELS, OneOrMany, Param, Shape, body_type, doc,
+};
 use crate::fields::{Fields, Text};
 use crate::paging::Rules;
 use crate::query::Query;
@@ -22,32 +27,210 @@ const HEADERS_MAX: usize = 100;
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{MessageDelete, MessageRead, MessageSend, MessageUpdate};
     vec![
-        Route::get("/v0/inboxes/{inbox_id}/messages", MessageRead, list).types("", "ListMessagesResponse"),
-        Route::post("/v0/inboxes/{inbox_id}/messages/batch-get", MessageRead, batch_get)
-            .types("BatchGetMessagesRequest", "BatchGetMessagesResponse"),
-        Route::post("/v0/inboxes/{inbox_id}/messages/batch-update", MessageUpdate, batch_update)
-            .types("BatchUpdateMessagesRequest", "BatchUpdateMessagesResponse"),
+        Route::get("/v0/inboxes/{inbox_id}/messages", MessageRead, list).describe(
+            doc("messages.list", "List messages")
+                .about("Text filters take `limit` up to 100. Items have no bodies.")
+                .params(&[LABELS, BEFORE, AFTER])
+                .params(INCLUDES)
+                .params(&[
+                    Param::query("from", Shape::Texts, "Parts of senders, all of which have to be found."),
+                    Param::query("to", Shape::Texts, "Parts of recipients, all of which have to be found."),
+                    Param::query(
+                        "subject",
+                        Shape::Texts,
+                        "Parts of the subject, all of which have to be found.",
+                    ),
+                ])
+                .pages::<wire::Message>("messages")
+                .ascending(),
+        ),
+        Route::post("/v0/inboxes/{inbox_id}/messages/batch-get", MessageRead, batch_get).describe(
+            doc("messages.batch_get", "Get several messages without their bodies")
+                .about("What is not there is left out.")
+                .body::<BatchGet>()
+                .answers::<wire::BatchGet>(),
+        ),
+        Route::post("/v0/inboxes/{inbox_id}/messages/batch-update", MessageUpdate, batch_update).describe(
+            doc("messages.batch_update", "Change the labels of several messages")
+                .about("What is not there is left out. At least one label is needed.")
+                .body::<BatchUpdate>()
+                .answers::<wire::BatchUpdate>(),
+        ),
         Route::post("/v0/inboxes/{inbox_id}/messages/send", MessageSend, send)
-            .types("SendMessageRequest", "SendMessageResponse"),
-        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageRead, get).types("", "Message"),
-        Route::patch("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageUpdate, update)
-            .types("UpdateMessageRequest", "UpdateMessageResponse"),
-        Route::delete("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageDelete, delete),
-        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}/raw", MessageRead, raw)
-            .types("", "RawMessageResponse"),
+            .describe(sending("messages.send", "Send a message").body::<NewMessage>()),
+        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageRead, get)
+            .describe(doc("messages.get", "Get a message with its bodies").params(BODY).answers::<wire::ReadableMessage>()),
+        Route::patch("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageUpdate, update).describe(
+            doc("messages.update", "Change the labels of a message")
+                .about("At least one label is needed.")
+                .body::<LabelsChange>()
+                .answers::<wire::MessageUpdate>(),
+        ),
+        Route::delete("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageDelete, delete)
+            .describe(doc("messages.delete", "Delete a message")),
+        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}/raw", MessageRead, raw).describe(
+            doc("messages.get_raw", "Get a link to the message as it came or went")
+                .answers::<wire::RawMessage>(),
+        ),
         Route::get(
             "/v0/inboxes/{inbox_id}/messages/{message_id}/attachments/{attachment_id}",
             MessageRead,
             attachment,
         )
-        .types("", "AttachmentResponse"),
-        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", MessageSend, reply)
-            .types("ReplyToMessageRequest", "SendMessageResponse"),
+        .describe(
+            doc("messages.get_attachment", "Get a link to an attachment of a message")
+                .answers::<wire::AttachmentResponse>(),
+        ),
+        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", MessageSend, reply).describe(
+            sending("messages.reply", "Reply to a message")
+                .about("Without recipients it goes to the sender, with `reply_all` to everybody.")
+                .body::<Answer>(),
+        ),
         Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply-all", MessageSend, reply_all)
-            .types("ReplyAllMessageRequest", "SendMessageResponse"),
-        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/forward", MessageSend, forward)
-            .types("SendMessageRequest", "SendMessageResponse"),
+            .describe(sending("messages.reply_all", "Reply to everybody on a message").body::<AnswerToAll>()),
+        Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/forward", MessageSend, forward).describe(
+            sending("messages.forward", "Forward a message with its attachments").body::<NewMessage>(),
+        ),
     ]
+}
+
+/// What every sending route says.
+fn sending(operation: &'static str, summary: &'static str) -> Doc {
+    doc(operation, summary).params(&[IDEMPOTENCY_KEY]).answers::<wire::Sent>().fails(&[404, 409, 422])
+}
+
+body_type! {
+    /// A message to send.
+    NewMessage {
+        /// `name@host` or `Name <name@host>`; at most 50 recipients over `to`, `cc` and `bcc`.
+        to: Option<OneOrMany>,
+        /// Further recipients.
+        cc: Option<OneOrMany>,
+        /// Further recipients that nobody sees.
+        bcc: Option<OneOrMany>,
+        /// Where answers should go.
+        reply_to: Option<OneOrMany>,
+        /// Subject.
+        subject: Option<String>,
+        /// The body as text.
+        text: Option<String>,
+        /// The body as HTML.
+        html: Option<String>,
+        /// Labels of the stored message.
+        labels: Option<OneOrMany>,
+        /// Extra headers.
+        headers: Option<BTreeMap<String, String>>,
+        /// Files.
+        #[schemars(length(max = limits::SEND_ATTACHMENTS))]
+        attachments: Option<Vec<NewAttachment>>,
+        /// Whether opens are tracked; the sending domain has to have it switched on.
+        track_opens: Option<bool>,
+    }
+}
+
+body_type! {
+    /// An answer to a message.
+    Answer {
+        /// Recipients, instead of the sender of the message.
+        to: Option<OneOrMany>,
+        /// Further recipients.
+        cc: Option<OneOrMany>,
+        /// Further recipients that nobody sees.
+        bcc: Option<OneOrMany>,
+        /// Where answers should go.
+        reply_to: Option<OneOrMany>,
+        /// Instead of `Re:` and the subject of the message.
+        subject: Option<String>,
+        /// The body as text; the message is quoted below.
+        text: Option<String>,
+        /// The body as HTML; the message is quoted below.
+        html: Option<String>,
+        /// Labels of the stored message.
+        labels: Option<OneOrMany>,
+        /// Extra headers.
+        headers: Option<BTreeMap<String, String>>,
+        /// Files.
+        #[schemars(length(max = limits::SEND_ATTACHMENTS))]
+        attachments: Option<Vec<NewAttachment>>,
+        /// Whether opens are tracked; the sending domain has to have it switched on.
+        track_opens: Option<bool>,
+        /// To everybody on the message; excludes recipients of its own.
+        reply_all: Option<bool>,
+    }
+}
+
+body_type! {
+    /// An answer to everybody on a message.
+    AnswerToAll {
+        /// Where answers should go.
+        reply_to: Option<OneOrMany>,
+        /// Instead of `Re:` and the subject of the message.
+        subject: Option<String>,
+        /// The body as text; the message is quoted below.
+        text: Option<String>,
+        /// The body as HTML; the message is quoted below.
+        html: Option<String>,
+        /// Labels of the stored message.
+        labels: Option<OneOrMany>,
+        /// Extra headers.
+        headers: Option<BTreeMap<String, String>>,
+        /// Files.
+        #[schemars(length(max = limits::SEND_ATTACHMENTS))]
+        attachments: Option<Vec<NewAttachment>>,
+        /// Whether opens are tracked; the sending domain has to have it switched on.
+        track_opens: Option<bool>,
+    }
+}
+
+body_type! {
+    /// A file to send: exactly one of `content` and `url`.
+    NewAttachment {
+        /// Base64.
+        content: Option<String>,
+        /// Where the server fetches it.
+        #[schemars(length(max = 8192))]
+        url: Option<String>,
+        /// File name.
+        filename: Option<String>,
+        /// Media type; found from the name when left out.
+        content_type: Option<String>,
+        /// `attachment` or `inline`.
+        content_disposition: Option<String>,
+        /// For `cid:` links in the HTML.
+        content_id: Option<String>,
+    }
+}
+
+body_type! {
+    /// Which messages.
+    BatchGet {
+        /// No id twice.
+        #[schemars(length(min = 1, max = limits::BATCH_GET_IDS))]
+        message_ids: Vec<MessageId>,
+    }
+}
+
+body_type! {
+    /// Which messages, and which labels.
+    BatchUpdate {
+        /// No id twice.
+        #[schemars(length(min = 1, max = limits::BATCH_UPDATE_IDS))]
+        message_ids: Vec<MessageId>,
+        /// Labels to put on.
+        add_labels: Option<OneOrMany>,
+        /// Labels to take off.
+        remove_labels: Option<OneOrMany>,
+    }
+}
+
+body_type! {
+    /// Labels to put on and to take off.
+    pub(super) LabelsChange {
+        /// Labels to put on.
+        add_labels: Option<OneOrMany>,
+        /// Labels to take off.
+        remove_labels: Option<OneOrMany>,
+    }
 }
 
 async fn list(request: Request) -> Result<Reply> {
@@ -117,6 +300,25 @@ async fn get(request: Request) -> Result<Reply> {
         Some(readable) => Reply::json(&readable.add(vec![full]).await?.first()),
     }
 }
+
+/// What readers of bodies as Markdown may ask for.
+pub(super) const BODY: &[Param] = &[
+    Param::query(
+        "body",
+        Shape::OneOf(&["markdown", "markdown_extracted"]),
+        "Adds the body as `markdown`: all of it, or only what its author newly wrote.",
+    ),
+    Param::query(
+        "body_limit",
+        Shape::Integer { min: 1, max: limits::BODY_CHARS_MAX },
+        "Characters of a page of it.",
+    ),
+    Param::query(
+        "body_offset",
+        Shape::Integer { min: 0, max: limits::BODY_OFFSET_MAX },
+        "Where the page begins: `markdown_next_offset` of the page before.",
+    ),
+];
 
 /// `body`, `body_limit` and `body_offset`; the latter two are checked even without the first.
 pub(super) fn readable(query: &mut Query) -> Option<Readable> {

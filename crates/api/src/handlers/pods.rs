@@ -1,8 +1,10 @@
 //! Pods.
 
+use podmail_api_types::pods::Pod;
 use podmail_app::Result;
 use podmail_domain::{Permission, limits};
 
+use crate::describe::{ClientId, body_type, doc};
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -13,11 +15,33 @@ pub(crate) const NAME: Text = Text::upto(limits::NAME_CHARS).at_least(1).trimmed
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/v0/pods", Permission::PodRead, list).types("", "ListPodsResponse"),
-        Route::post("/v0/pods", Permission::PodCreate, create).types("CreatePodRequest", "Pod"),
-        Route::get("/v0/pods/{pod_id}", Permission::PodRead, get).types("", "Pod"),
-        Route::delete("/v0/pods/{pod_id}", Permission::PodDelete, delete),
+        Route::get("/v0/pods", Permission::PodRead, list)
+            .describe(doc("pods.list", "List pods").pages::<Pod>("pods").ascending()),
+        Route::post("/v0/pods", Permission::PodCreate, create).describe(
+            doc("pods.create", "Create a pod")
+                .about("A pod is a tenant of the organization: keys of one pod see nothing of another.")
+                .body::<CreatePod>()
+                .answers::<Pod>(),
+        ),
+        Route::get("/v0/pods/{pod_id}", Permission::PodRead, get)
+            .describe(doc("pods.get", "Get a pod").answers::<Pod>()),
+        Route::delete("/v0/pods/{pod_id}", Permission::PodDelete, delete).describe(
+            doc("pods.delete", "Delete a pod")
+                .about("With everything in it. The default pod cannot be deleted.")
+                .fails(&[409]),
+        ),
     ]
+}
+
+body_type! {
+    /// A new pod.
+    CreatePod {
+        /// For people; made up when left out.
+        #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+        name: Option<String>,
+        /// Your own name for it: a second create with it answers the existing pod.
+        client_id: Option<ClientId>,
+    }
 }
 
 async fn list(request: Request) -> Result<Reply> {

@@ -1,24 +1,58 @@
 //! Threads at three levels: organization, pod and inbox.
 
+use podmail_api_types::messages::AttachmentResponse;
+use podmail_api_types::threads::{Thread, ThreadItem, ThreadUpdate};
 use podmail_app::messages::Substrings;
 use podmail_app::{Result, ThreadFilter, ThreadTime};
 use podmail_domain::{Permission, limits};
 
-use super::messages::{label_change, labels, readable, substrings, visible};
+use super::messages::{BODY, LabelsChange, label_change, labels, readable, substrings, visible};
+use crate::describe::{AFTER, BEFORE, INCLUDES, LABELS, Param, Shape, doc};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
 use crate::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{MessageDelete, MessageRead, MessageUpdate};
-    let list = Route::get("/v0/threads", MessageRead, list).types("", "ListThreadsResponse");
-    let get = Route::get("/v0/threads/{thread_id}", MessageRead, get).types("", "Thread");
+    let list = Route::get("/v0/threads", MessageRead, list).describe(
+        doc("threads.list", "List threads")
+            .about("Text filters take `limit` up to 100.")
+            .params(&[LABELS, BEFORE, AFTER])
+            .params(INCLUDES)
+            .params(&[
+                Param::query("senders", Shape::Texts, "Parts of senders, all of which have to be found."),
+                Param::query(
+                    "recipients",
+                    Shape::Texts,
+                    "Parts of recipients, all of which have to be found.",
+                ),
+                Param::query("subject", Shape::Texts, "Parts of the subject, all of which have to be found."),
+            ])
+            .pages::<ThreadItem>("threads")
+            .ascending(),
+    );
+    let get = Route::get("/v0/threads/{thread_id}", MessageRead, get).describe(
+        doc("threads.get", "Get a thread with its messages")
+            .about("The first page has the newest messages; inside a page the oldest come first.")
+            .params(BODY)
+            .paged()
+            .at_most_100()
+            .answers::<Thread>(),
+    );
     let attachment =
-        Route::get("/v0/threads/{thread_id}/attachments/{attachment_id}", MessageRead, attachment)
-            .types("", "AttachmentResponse");
-    let update = Route::patch("/v0/threads/{thread_id}", MessageUpdate, update)
-        .types("UpdateThreadRequest", "UpdateThreadResponse");
-    let delete = Route::delete("/v0/threads/{thread_id}", MessageDelete, delete);
+        Route::get("/v0/threads/{thread_id}/attachments/{attachment_id}", MessageRead, attachment).describe(
+            doc("threads.get_attachment", "Get a link to an attachment of a thread")
+                .answers::<AttachmentResponse>(),
+        );
+    let update = Route::patch("/v0/threads/{thread_id}", MessageUpdate, update).describe(
+        doc("threads.update", "Change the labels of all messages of a thread")
+            .about("At least one label is needed.")
+            .body::<LabelsChange>()
+            .answers::<ThreadUpdate>()
+            .fails(&[422]),
+    );
+    let delete = Route::delete("/v0/threads/{thread_id}", MessageDelete, delete)
+        .describe(doc("threads.delete", "Delete a thread").about("With its messages."));
     let mut routes = Vec::new();
     for [collection, item, file] in [
         ["/v0/threads", "/v0/threads/{thread_id}", "/v0/threads/{thread_id}/attachments/{attachment_id}"],

@@ -2,11 +2,17 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "JSON has six types and will get no more")]
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use podmail_api_types::webhooks::{Webhook, WebhookHeaders};
 use podmail_app::webhooks::{CreateWebhook, UpdateHeaders, UpdateWebhook};
 use podmail_app::{Issue, IssueCode, Result};
 use podmail_domain::{EventType, Permission, limits};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
+use crate::describe::{ClientId, body_type, doc};
 use crate::fields::{Fields, Text, type_name, wrong_type};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -33,17 +39,108 @@ pub(crate) fn routes() -> Vec<Route> {
         ],
     ] {
         routes.extend([
-            Route::get(collection, Permission::WebhookRead, list).types("", "Webhooks"),
-            Route::post(collection, Permission::WebhookCreate, create).types("CreateWebhook", "Webhook"),
-            Route::get(one, Permission::WebhookRead, get).types("", "Webhook"),
-            Route::patch(one, Permission::WebhookUpdate, update).types("UpdateWebhook", "Webhook"),
-            Route::delete(one, Permission::WebhookDelete, delete),
-            Route::get(headers, Permission::WebhookRead, header_names).types("", "WebhookHeaders"),
-            Route::patch(headers, Permission::WebhookUpdate, update_headers)
-                .types("UpdateWebhookHeaders", ""),
+            Route::get(collection, Permission::WebhookRead, list)
+                .describe(doc("webhooks.list", "List webhooks").pages::<Webhook>("webhooks").ascending()),
+            Route::post(collection, Permission::WebhookCreate, create).describe(
+                doc("webhooks.create", "Create a webhook")
+                    .about(
+                        "Events are posted to the URL, signed with the `secret` of the answer (Standard Webhooks). \
+                         `pod_ids` and `inbox_ids` narrow what it hears of.",
+                    )
+                    .body::<NewWebhook>()
+                    .answers::<Webhook>(),
+            ),
+            Route::get(one, Permission::WebhookRead, get)
+                .describe(doc("webhooks.get", "Get a webhook").answers::<Webhook>()),
+            Route::patch(one, Permission::WebhookUpdate, update).describe(
+                doc("webhooks.update", "Change a webhook")
+                    .about("Members that are left out stay.")
+                    .body::<WebhookChange>()
+                    .not_null(WEBHOOK_CHANGE)
+                    .answers::<Webhook>(),
+            ),
+            Route::delete(one, Permission::WebhookDelete, delete)
+                .describe(doc("webhooks.delete", "Delete a webhook")),
+            Route::get(headers, Permission::WebhookRead, header_names).describe(
+                doc("webhooks.get_headers", "List the names of a webhook's own headers")
+                    .about("Values are never shown.")
+                    .answers::<WebhookHeaders>(),
+            ),
+            Route::patch(headers, Permission::WebhookUpdate, update_headers).describe(
+                doc("webhooks.update_headers", "Set and remove a webhook's own headers")
+                    .about("All or nothing; at least one has to be named.")
+                    .body::<HeadersChange>(),
+            ),
         ]);
     }
     routes
+}
+
+/// Members of a change, none of which may be null.
+const WEBHOOK_CHANGE: &[&str] =
+    &["event_types", "enabled", "add_pod_ids", "remove_pod_ids", "add_inbox_ids", "remove_inbox_ids"];
+
+body_type! {
+    /// A new webhook.
+    NewWebhook {
+        /// Where events are posted to; `https`.
+        #[schemars(length(max = limits::WEBHOOK_URL_CHARS))]
+        url: String,
+        /// What it hears of.
+        #[schemars(length(min = 1))]
+        event_types: Vec<EventName>,
+        /// Only of these pods.
+        #[schemars(length(max = limits::WEBHOOK_CHANNELS))]
+        pod_ids: Option<Vec<String>>,
+        /// Only of these inboxes.
+        #[schemars(length(max = limits::WEBHOOK_CHANNELS))]
+        inbox_ids: Option<Vec<String>>,
+        /// Sent with every post.
+        headers: Option<BTreeMap<String, String>>,
+        /// Your own name for it: a second create with it answers the existing webhook.
+        client_id: Option<ClientId>,
+    }
+}
+
+body_type! {
+    /// A change of a webhook.
+    WebhookChange {
+        /// The complete new list; empty leaves it as it is.
+        event_types: Option<Vec<EventName>>,
+        /// Off stops deliveries; events meanwhile are lost.
+        enabled: Option<bool>,
+        /// Pods to hear of too.
+        add_pod_ids: Option<Vec<String>>,
+        /// Pods to hear of no longer.
+        remove_pod_ids: Option<Vec<String>>,
+        /// Inboxes to hear of too.
+        add_inbox_ids: Option<Vec<String>>,
+        /// Inboxes to hear of no longer.
+        remove_inbox_ids: Option<Vec<String>>,
+    }
+}
+
+body_type! {
+    /// A change of a webhook's own headers.
+    HeadersChange {
+        /// Headers to set.
+        headers: Option<BTreeMap<String, String>>,
+        /// Names to remove.
+        remove_headers: Option<Vec<String>>,
+    }
+}
+
+/// A type of the catalogue of events.
+struct EventName;
+
+impl JsonSchema for EventName {
+    fn schema_name() -> Cow<'static, str> {
+        "EventType".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+        json_schema!({ "type": "string", "enum": names })
+    }
 }
 
 async fn list(request: Request) -> Result<Reply> {

@@ -25,6 +25,7 @@ use serde_json::Value;
 mod attachments;
 mod authorization;
 mod conventions;
+mod description;
 mod domains;
 mod drafts;
 mod identity;

@@ -1,0 +1,79 @@
+//! Pages about the server that need no key: the description of the API. They are made once, when first asked for, and
+//! carry an `ETag`, so that clients may keep them.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use podmail_app::auth::sha256;
+use podmail_domain::source::hex;
+
+use crate::error::{JSON, docs_page};
+use crate::openapi;
+use crate::route::Route;
+
+/// How long clients may use a page without asking again.
+const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The pages by path.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    routes: Vec<Route>,
+    server: String,
+    docs_url: String,
+    made: OnceLock<BTreeMap<&'static str, Page>>,
+}
+
+#[derive(Debug)]
+struct Page {
+    content_type: HeaderValue,
+    etag: HeaderValue,
+    body: Bytes,
+}
+
+impl Page {
+    fn new(content_type: HeaderValue, body: String) -> Self {
+        let etag = format!("\"{}\"", hex(&sha256(body.as_bytes())));
+        let etag = HeaderValue::try_from(etag).expect("hexadecimal is a header value");
+        Self { content_type, etag, body: body.into() }
+    }
+}
+
+impl Pages {
+    /// Pages about `routes`, for a server at `server` with its documentation at `docs_url`.
+    pub(crate) fn new(routes: Vec<Route>, server: &str, docs_url: &str) -> Self {
+        Self { routes, server: server.to_owned(), docs_url: docs_url.to_owned(), made: OnceLock::new() }
+    }
+
+    fn made(&self) -> &BTreeMap<&'static str, Page> {
+        self.made.get_or_init(|| {
+            let document = openapi::document(&self.routes, &self.server, &self.docs_url);
+            BTreeMap::from([
+                ("/openapi.json", Page::new(JSON, document.to_string())),
+                ("/docs/errors", Page::new(HTML, docs_page())),
+            ])
+        })
+    }
+
+    /// The page at `path`, or 304 when the client has it.
+    pub(crate) fn answer(&self, path: &str, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+        let page = self.made().get(path)?;
+        let known =
+            headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
+                tags.split(',').map(str::trim).any(|tag| {
+                    tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == page.etag.as_bytes()
+                })
+            });
+        let mut answer = Response::new(Full::new(if known { Bytes::new() } else { page.body.clone() }));
+        *answer.status_mut() = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, page.content_type.clone());
+        headers.insert(CACHE_CONTROL, CACHE);
+        headers.insert(ETAG, page.etag.clone());
+        Some(answer)
+    }
+}
