@@ -1,12 +1,13 @@
 //! Drafts.
 
 use podmail_domain::{DraftId, InboxId, OrganizationId, PodId, ThreadId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::messages::Attachment;
 
 /// A draft. A list item is the same without the members that only a full draft has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Draft {
     /// Extra: owner.
     pub organization_id: OrganizationId,
@@ -77,7 +78,7 @@ pub struct Draft {
 }
 
 /// Why a scheduled draft was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SendError {
     /// A code of the API's errors.
     pub code: String,

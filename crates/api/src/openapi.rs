@@ -22,10 +22,16 @@ pub(crate) fn document(routes: &[Route], server: &str, docs_url: &str) -> Value 
     let (mut requests, mut responses) = (request_generator(false), response_generator());
     let mut paths: Map<String, Value> = Map::new();
     let mut tags: Vec<&str> = Vec::new();
+    let mut not_null: Vec<(String, &[&str])> = Vec::new();
     for route in routes {
         let Some(doc) = &route.doc else { continue };
         if !tags.contains(&doc.tag()) {
             tags.push(doc.tag());
+        }
+        if let Some(body) = doc.body.filter(|_| !doc.not_null.is_empty()) {
+            let reference = body(&mut requests).to_value();
+            let name = reference.get("$ref").and_then(Value::as_str).and_then(|to| to.rsplit('/').next());
+            not_null.extend(name.map(|name| (name.to_owned(), doc.not_null)));
         }
         let operation = operation(route, doc, &mut requests, &mut responses);
         let item = paths.entry(route.path).or_insert_with(|| json!({ "parameters": in_path(route.path) }));
@@ -34,11 +40,19 @@ pub(crate) fn document(routes: &[Route], server: &str, docs_url: &str) -> Value 
         }
     }
     let mut schemas = Map::new();
-    for (name, mut schema) in
-        responses.take_definitions(true).into_iter().chain(requests.take_definitions(true))
-    {
+    for (name, mut schema) in requests.take_definitions(true) {
+        for (_, names) in not_null.iter().filter(|(own, _)| *own == name) {
+            without_null(&mut schema, |member, _| names.contains(&member));
+        }
         tidy(&mut schema);
         schemas.insert(name, schema);
+    }
+    for (name, mut schema) in responses.take_definitions(true) {
+        // What has no value is left out of answers, and null only where the member is always there.
+        without_null(&mut schema, |member, required| !required.iter().any(|own| own == member));
+        tidy(&mut schema);
+        let other = schemas.insert(name.clone(), schema.clone());
+        debug_assert!(other.is_none_or(|other| other == schema), "two types are called {name}");
     }
     schemas.extend(error_schemas(docs_url));
     let by_status: BTreeMap<u16, Vec<Code>> = Code::ALL.iter().fold(BTreeMap::new(), |mut all, code| {
@@ -324,6 +338,30 @@ fn error_schemas(docs_url: &str) -> Map<String, Value> {
         }),
     );
     schemas
+}
+
+/// Takes null out of the types of some members.
+fn without_null(schema: &mut Value, which: impl Fn(&str, &[Value]) -> bool) {
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let members = schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, member) in members.filter(|(name, _)| which(name, &required)) {
+        let Value::Object(member) = member else { continue };
+        if let Some(Value::Array(types)) = member.get_mut("type") {
+            types.retain(|one| one != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                member.insert("type".to_owned(), only);
+            }
+        }
+        if let Some(Value::Array(alternatives)) = member.get_mut("anyOf") {
+            alternatives.retain(|one| *one != json!({ "type": "null" }));
+            if let [Value::Object(only)] = alternatives.as_slice() {
+                let only = only.clone();
+                member.remove("anyOf");
+                member.extend(only);
+            }
+        }
+    }
 }
 
 /// Takes out what means nothing to a client: titles that repeat names, and the formats of Rust's integers.

@@ -19,6 +19,9 @@ use crate::route::Route;
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
+/// Where pages lie: nothing else has to look for them.
+const PLACES: [&str; 3] = ["/docs", "/llms", "/openapi"];
+
 /// The pages by path.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -61,6 +64,9 @@ impl Pages {
 
     /// The page at `path`, or 304 when the client has it.
     pub(crate) fn answer(&self, path: &str, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+        if !PLACES.iter().any(|place| path.starts_with(place)) {
+            return None;
+        }
         let page = self.made().get(path)?;
         let known =
             headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {

@@ -1,5 +1,7 @@
 //! Drafts: reading at three levels, writing at the inbox.
 
+use podmail_api_types::drafts::Draft;
+use podmail_api_types::messages::AttachmentResponse;
 use podmail_app::drafts::{DraftUpdate, NewDraftInput, Set};
 use podmail_app::send::check::{self, Given};
 use podmail_app::send::{Kind, SendInput};
@@ -7,7 +9,10 @@ use podmail_app::{DraftFilter, Error, Issue, LabelChange, Result};
 use podmail_domain::{DraftId, MessageId, Permission, Timestamp, limits};
 use serde_json::Value;
 
-use super::messages::{addresses, files, keyed, labels, optional_label_change};
+use super::messages::{
+    LabelsChange, NewAttachment, addresses, files, keyed, labels, optional_label_change, sending,
+};
+use crate::describe::{AFTER, BEFORE, ClientId, LABELS, OneOrMany, body_type, doc};
 use crate::fields::{Field, Fields, Text};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -15,10 +20,20 @@ use crate::route::Route;
 
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{DraftCreate, DraftDelete, DraftRead, DraftSend, DraftUpdate};
-    let list = Route::get("/v0/drafts", DraftRead, list).types("", "ListDraftsResponse");
-    let get = Route::get("/v0/drafts/{draft_id}", DraftRead, get).types("", "Draft");
+    let list = Route::get("/v0/drafts", DraftRead, list).describe(
+        doc("drafts.list", "List drafts")
+            .about("Items have no bodies.")
+            .params(&[LABELS, BEFORE, AFTER])
+            .pages::<Draft>("drafts")
+            .ascending(),
+    );
+    let get = Route::get("/v0/drafts/{draft_id}", DraftRead, get)
+        .describe(doc("drafts.get", "Get a draft with its bodies").answers::<Draft>());
     let attachment = Route::get("/v0/drafts/{draft_id}/attachments/{attachment_id}", DraftRead, attachment)
-        .types("", "AttachmentResponse");
+        .describe(
+            doc("drafts.get_attachment", "Get a link to an attachment of a draft")
+                .answers::<AttachmentResponse>(),
+        );
     let mut routes = Vec::new();
     for [collection, item, file] in [
         ["/v0/drafts", "/v0/drafts/{draft_id}", "/v0/drafts/{draft_id}/attachments/{attachment_id}"],
@@ -36,15 +51,98 @@ pub(crate) fn routes() -> Vec<Route> {
         routes.extend([list.at(collection), get.at(item), attachment.at(file)]);
     }
     routes.extend([
-        Route::post("/v0/inboxes/{inbox_id}/drafts", DraftCreate, create)
-            .types("CreateDraftRequest", "Draft"),
-        Route::patch("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftUpdate, update)
-            .types("UpdateDraftRequest", "Draft"),
-        Route::delete("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftDelete, delete),
-        Route::post("/v0/inboxes/{inbox_id}/drafts/{draft_id}/send", DraftSend, send)
-            .types("UpdateMessageRequest", "SendMessageResponse"),
+        Route::post("/v0/inboxes/{inbox_id}/drafts", DraftCreate, create).describe(
+            doc("drafts.create", "Write a draft")
+                .about("With `send_at` it is sent at that time, and needs the permission `draft_send` too.")
+                .body::<NewDraft>()
+                .answers::<Draft>()
+                .fails(&[403, 422]),
+        ),
+        Route::patch("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftUpdate, update).describe(
+            doc("drafts.update", "Change a draft")
+                .about("Members that are left out stay, null clears. At least one is needed.")
+                .body::<DraftChange>()
+                .not_null(&["add_attachments", "remove_attachments"])
+                .answers::<Draft>()
+                .fails(&[409]),
+        ),
+        Route::delete("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftDelete, delete)
+            .describe(doc("drafts.delete", "Delete a draft")),
+        Route::post("/v0/inboxes/{inbox_id}/drafts/{draft_id}/send", DraftSend, send).describe(
+            sending("drafts.send", "Send a draft")
+                .about("The draft becomes a message and is gone. Labels are changed on the way.")
+                .body::<LabelsChange>(),
+        ),
     ]);
     routes
+}
+
+body_type! {
+    /// A new draft.
+    NewDraft {
+        /// `name@host` or `Name <name@host>`; at most 50 recipients over `to`, `cc` and `bcc`.
+        to: Option<OneOrMany>,
+        /// Further recipients.
+        cc: Option<OneOrMany>,
+        /// Further recipients that nobody sees.
+        bcc: Option<OneOrMany>,
+        /// Where answers should go.
+        reply_to: Option<OneOrMany>,
+        /// Subject; derived from the message that it answers or forwards when left out.
+        subject: Option<String>,
+        /// The body as text, without a quote: that comes when it is sent.
+        text: Option<String>,
+        /// The body as HTML, without a quote.
+        html: Option<String>,
+        /// Labels of the draft and of the message that it becomes.
+        labels: Option<OneOrMany>,
+        /// Files.
+        #[schemars(length(max = limits::SEND_ATTACHMENTS))]
+        attachments: Option<Vec<NewAttachment>>,
+        /// The message that it answers; excludes `forward_of`.
+        #[schemars(length(min = 1, max = 2048))]
+        in_reply_to: Option<String>,
+        /// The message that it forwards.
+        #[schemars(length(min = 1, max = 2048))]
+        forward_of: Option<String>,
+        /// To everybody on the message that it answers; excludes recipients of its own.
+        reply_all: Option<bool>,
+        /// When to send it by itself; in the future.
+        send_at: Option<Timestamp>,
+        /// Your own name for it: a second create with it answers the existing draft.
+        client_id: Option<ClientId>,
+    }
+}
+
+body_type! {
+    /// A change of a draft.
+    DraftChange {
+        /// Recipients; null and an empty list clear them.
+        to: Option<OneOrMany>,
+        /// Further recipients.
+        cc: Option<OneOrMany>,
+        /// Further recipients that nobody sees.
+        bcc: Option<OneOrMany>,
+        /// Where answers should go.
+        reply_to: Option<OneOrMany>,
+        /// Subject.
+        subject: Option<String>,
+        /// The body as text.
+        text: Option<String>,
+        /// The body as HTML.
+        html: Option<String>,
+        /// When to send it by itself; null takes it off the schedule.
+        send_at: Option<Timestamp>,
+        /// Files to add.
+        #[schemars(length(max = limits::SEND_ATTACHMENTS))]
+        add_attachments: Option<Vec<NewAttachment>>,
+        /// Ids of files to take off.
+        remove_attachments: Option<Vec<String>>,
+        /// Labels to put on.
+        add_labels: Option<OneOrMany>,
+        /// Labels to take off.
+        remove_labels: Option<OneOrMany>,
+    }
 }
 
 fn draft_id(request: &Request) -> Result<DraftId> {

@@ -47,19 +47,22 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post("/v0/inboxes/{inbox_id}/messages/batch-get", MessageRead, batch_get).describe(
             doc("messages.batch_get", "Get several messages without their bodies")
                 .about("What is not there is left out.")
-                .body::<BatchGet>()
+                .body::<BatchGetMessages>()
                 .answers::<wire::BatchGet>(),
         ),
         Route::post("/v0/inboxes/{inbox_id}/messages/batch-update", MessageUpdate, batch_update).describe(
             doc("messages.batch_update", "Change the labels of several messages")
                 .about("What is not there is left out. At least one label is needed.")
-                .body::<BatchUpdate>()
+                .body::<BatchUpdateMessages>()
                 .answers::<wire::BatchUpdate>(),
         ),
         Route::post("/v0/inboxes/{inbox_id}/messages/send", MessageSend, send)
             .describe(sending("messages.send", "Send a message").body::<NewMessage>()),
-        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageRead, get)
-            .describe(doc("messages.get", "Get a message with its bodies").params(BODY).answers::<wire::ReadableMessage>()),
+        Route::get("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageRead, get).describe(
+            doc("messages.get", "Get a message with its bodies")
+                .params(BODY)
+                .answers::<wire::ReadableMessage>(),
+        ),
         Route::patch("/v0/inboxes/{inbox_id}/messages/{message_id}", MessageUpdate, update).describe(
             doc("messages.update", "Change the labels of a message")
                 .about("At least one label is needed.")
@@ -84,10 +87,12 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", MessageSend, reply).describe(
             sending("messages.reply", "Reply to a message")
                 .about("Without recipients it goes to the sender, with `reply_all` to everybody.")
-                .body::<Answer>(),
+                .body::<NewReply>(),
         ),
         Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply-all", MessageSend, reply_all)
-            .describe(sending("messages.reply_all", "Reply to everybody on a message").body::<AnswerToAll>()),
+            .describe(
+                sending("messages.reply_all", "Reply to everybody on a message").body::<NewReplyToAll>(),
+            ),
         Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/forward", MessageSend, forward).describe(
             sending("messages.forward", "Forward a message with its attachments").body::<NewMessage>(),
         ),
@@ -95,7 +100,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// What every sending route says.
-fn sending(operation: &'static str, summary: &'static str) -> Doc {
+pub(super) fn sending(operation: &'static str, summary: &'static str) -> Doc {
     doc(operation, summary).params(&[IDEMPOTENCY_KEY]).answers::<wire::Sent>().fails(&[404, 409, 422])
 }
 
@@ -130,7 +135,7 @@ body_type! {
 
 body_type! {
     /// An answer to a message.
-    Answer {
+    NewReply {
         /// Recipients, instead of the sender of the message.
         to: Option<OneOrMany>,
         /// Further recipients.
@@ -161,7 +166,7 @@ body_type! {
 
 body_type! {
     /// An answer to everybody on a message.
-    AnswerToAll {
+    NewReplyToAll {
         /// Where answers should go.
         reply_to: Option<OneOrMany>,
         /// Instead of `Re:` and the subject of the message.
@@ -184,7 +189,7 @@ body_type! {
 
 body_type! {
     /// A file to send: exactly one of `content` and `url`.
-    NewAttachment {
+    pub(super) NewAttachment {
         /// Base64.
         content: Option<String>,
         /// Where the server fetches it.
@@ -203,7 +208,7 @@ body_type! {
 
 body_type! {
     /// Which messages.
-    BatchGet {
+    BatchGetMessages {
         /// No id twice.
         #[schemars(length(min = 1, max = limits::BATCH_GET_IDS))]
         message_ids: Vec<MessageId>,
@@ -212,7 +217,7 @@ body_type! {
 
 body_type! {
     /// Which messages, and which labels.
-    BatchUpdate {
+    BatchUpdateMessages {
         /// No id twice.
         #[schemars(length(min = 1, max = limits::BATCH_UPDATE_IDS))]
         message_ids: Vec<MessageId>,
