@@ -16,6 +16,7 @@ pub mod organizations;
 pub mod pods;
 pub mod readable;
 pub mod receive;
+mod retention;
 pub mod send;
 mod settings;
 pub mod threads;
@@ -158,6 +159,11 @@ impl App {
     /// Whether the database answers.
     pub async fn ready(&self) -> Result<()> {
         Ok(self.store().ready().await?)
+    }
+
+    /// Whether large message bytes can be stored, read and removed.
+    pub async fn probe_blobs(&self) -> Result<()> {
+        Ok(self.blobs().probe().await?)
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -51,6 +51,11 @@ pub struct Settings {
     pub delivery_retry_delays: Vec<Duration>,
     /// `delivery.expire_after`.
     pub delivery_expire_after: Duration,
+    /// `retention.deliveries`: how long the end of a delivery and its attempts are kept; two days at least, because
+    /// quotas count a day's.
+    pub retention_deliveries: Duration,
+    /// `retention.events`: how long events are kept that every reader has passed.
+    pub retention_events: Duration,
     /// `work.lease`: how long work of a killed process stays out of reach.
     pub work_lease: Duration,
     /// `work.poll_interval`: how often a worker looks without being woken.
@@ -88,6 +93,8 @@ impl Settings {
             webhook_disable_after: Duration::from_secs(120 * 3600),
             delivery_retry_delays: [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec(),
             delivery_expire_after: Duration::from_secs(5 * 24 * 3600),
+            retention_deliveries: Duration::from_secs(90 * 24 * 3600),
+            retention_events: Duration::from_secs(90 * 24 * 3600),
             work_lease: Duration::from_secs(60),
             work_poll_interval: Duration::from_secs(1),
             max_request_bytes: limits::REQUEST_BYTES,

@@ -6,15 +6,24 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
 /// Compressed bytes up to this size lie inline beside their row; larger ones become objects.
 pub const INLINE_BYTES: usize = 64 * 1024;
+/// One request to S3, its body included.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+/// A connection to S3.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How often a request to S3 that failed on the way is made again, and how long all of it may take.
+const RETRIES: (usize, Duration) = (4, Duration::from_secs(60));
+/// Name of the object that [`Blobs::probe`] writes.
+const PROBE: &str = "podmail-probe";
 /// Low: arrival must not wait for a few percent of disk.
 const LEVEL: i32 = 1;
 
@@ -61,7 +70,16 @@ impl Blobs {
             "s3" => {
                 let bucket =
                     parsed.host_str().ok_or_else(|| Error::Url(format!("`{url}` names no bucket")))?;
-                let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
+                let client = ClientOptions::new().with_timeout(REQUEST_MAX).with_connect_timeout(CONNECT_MAX);
+                let retry = RetryConfig {
+                    max_retries: RETRIES.0,
+                    retry_timeout: RETRIES.1,
+                    backoff: BackoffConfig::default(),
+                };
+                let mut builder = AmazonS3Builder::new()
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_retry(retry);
                 for (name, value) in variables {
                     if let Ok(key) = name.to_ascii_lowercase().parse() {
                         builder = builder.with_config(key, value);
@@ -108,6 +126,16 @@ impl Blobs {
         }
     }
 
+    /// Writes, reads and removes an object, so that a missing bucket or right shows before mail needs it.
+    ///
+    /// # Errors
+    /// What the first mail would meet.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.put(PROBE, Bytes::from_static(b"podmail")).await?;
+        self.get(PROBE).await?;
+        self.delete(PROBE).await
+    }
+
     fn path(&self, name: &str) -> ObjectPath {
         if self.prefix.is_empty() {
             ObjectPath::from(name)
@@ -137,17 +165,6 @@ pub fn decompress(bytes: &[u8], max: usize) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn an_object_is_read_back_and_gone_after_deletion() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let blobs = Blobs::open(None, folder.path(), std::iter::empty()).expect("a store");
-        blobs.put("a/b", Bytes::from_static(b"hello")).await.expect("stored");
-        assert_eq!(blobs.get("a/b").await.expect("read").as_deref(), Some(&b"hello"[..]));
-        blobs.delete("a/b").await.expect("deleted");
-        blobs.delete("a/b").await.expect("deleting again is no error");
-        assert_eq!(blobs.get("a/b").await.expect("read"), None);
-    }
 
     #[test]
     fn compressed_bytes_come_back_and_bombs_do_not() {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use podmail_app::{App, Parts, PodSubdomains, Settings};
 use podmail_blob::Blobs;
-use podmail_bus::Bus;
+use podmail_bus::{Bus, Nats, Postgres, Timing, Wire};
 use podmail_dns::{Resolver, SystemResolver};
 use podmail_domain::IdSource;
+use podmail_domain::source::{hex, random};
 use podmail_egress::{Egress, Policy};
 use podmail_jobs::Tasks;
 use podmail_store::{Location, Store};
@@ -32,6 +33,11 @@ pub(crate) async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> an
         .await
         .with_context(|| format!("cannot open the database ({location:?}); check `database_url`"))?;
     tasks.spawn_essential("store writer", writer);
+    if let Some(wire) = wire(config)? {
+        // Beside the writer: what the last changes bring is told to the other nodes before this one is gone.
+        let (bus, token, node) = (bus.clone(), tasks.token(), hex(&random::<8>(&*ids)));
+        tasks.spawn("bus", async move { bus.link(wire, &node, Timing::default(), token).await });
+    }
     let blobs = blobs(config)?;
     let resolver: Arc<dyn Resolver> = Arc::new(
         SystemResolver::new(config.dns.first().copied())
@@ -42,6 +48,27 @@ pub(crate) async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> an
     let settings = settings(config, public_url);
     let clock = Arc::new(SystemClock);
     Ok(App::new(Parts { store, blobs, bus, resolver, egress, clock, ids, settings }))
+}
+
+/// What carries news between nodes; a node with an embedded database is alone.
+fn wire(config: &Config) -> anyhow::Result<Option<Arc<dyn Wire>>> {
+    if let Some(url) = &config.bus_url {
+        let known =
+            |server: &str| ["nats://", "tls://"].iter().any(|scheme| server.trim().starts_with(scheme));
+        anyhow::ensure!(
+            url.expose().split(',').all(known),
+            "`bus_url` is no `nats://…`; correct it or leave it out"
+        );
+        return Ok(Some(Arc::new(Nats::new(url.expose()))));
+    }
+    Ok(match &config.database {
+        Database::Sqlite(_) => None,
+        Database::Postgres(url) => {
+            let wire =
+                Postgres::new(url.expose()).context("cannot use `database_url` for news between nodes")?;
+            Some(Arc::new(wire))
+        }
+    })
 }
 
 fn blobs(config: &Config) -> anyhow::Result<Blobs> {
@@ -78,6 +105,8 @@ fn settings(config: &Config, public_url: &str) -> Settings {
         webhook_disable_after: config.webhooks.disable_after,
         delivery_retry_delays: config.delivery.retry_delays.clone(),
         delivery_expire_after: config.delivery.expire_after,
+        retention_deliveries: config.retention.deliveries,
+        retention_events: config.retention.events,
         work_lease: config.work.lease,
         work_poll_interval: config.work.poll_interval,
         max_request_bytes: config.limits.max_request_bytes,

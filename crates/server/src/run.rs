@@ -161,6 +161,8 @@ fn work(app: &App, config: &Config, tasks: &Tasks, metrics: &Metrics) -> anyhow:
     metrics.delivery.get_or_init(|| counters);
     let (purges, token) = (app.clone(), tasks.token());
     tasks.spawn("purges", async move { purges.run_purges(token).await });
+    let (cleaner, token) = (app.clone(), tasks.token());
+    tasks.spawn("cleaner", async move { cleaner.run_cleaner(token).await });
     let (domains, token) = (app.clone(), tasks.token());
     tasks.spawn("domain checks", async move {
         while !token.is_cancelled() {

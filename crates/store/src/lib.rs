@@ -23,6 +23,7 @@ mod organizations;
 mod page;
 mod pods;
 mod quota;
+mod retention;
 mod routes;
 mod scope;
 mod threads;
@@ -62,6 +63,7 @@ pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization,
 pub use page::{Cursor, Order, Page};
 pub use pods::{Pod, PodDeleted};
 pub use quota::SendUsage;
+pub use retention::{CLEAN_ROWS, CleanBefore, Cleaned};
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};

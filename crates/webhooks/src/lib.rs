@@ -2,8 +2,8 @@
 //! restart loses nothing: the dispatcher reads the log and writes deliveries, the collector leases what is due, the
 //! recorder writes down how attempts ended, many in one transaction. Attempts are tasks of their own.
 //!
-//! Invariant: a delivery row leaves the database only after its end is known; a process that dies leaves its rows to
-//! the end of their lease.
+//! Invariant: a delivery row leaves the database only after its end is known. A process that ends in order gives back
+//! what it leased and did not attempt; one that dies leaves its rows to the end of their lease.
 
 mod attempt;
 mod pool;
@@ -208,7 +208,8 @@ async fn collect(worker: Worker) {
     }
 }
 
-/// Ends when the loops and all attempts have ended: then nothing can come any more.
+/// Ends when the loops and all attempts have ended: then nothing can come any more, and what was leased without being
+/// attempted is given back.
 async fn record(app: App, pool: Arc<Pool>, lease: Arc<str>, mut results: mpsc::Receiver<Attempted>) {
     let backoff = Backoff::new(PAUSE.0, PAUSE.1);
     let mut batch = Vec::with_capacity(RECORDS);
@@ -225,5 +226,9 @@ async fn record(app: App, pool: Arc<Pool>, lease: Arc<str>, mut results: mpsc::R
         for attempted in batch.drain(..) {
             pool.release(&attempted.delivery.key);
         }
+    }
+    let unattempted: Vec<_> = pool.unattempted().into_iter().map(|delivery| delivery.key).collect();
+    if let Err(error) = app.release_webhook_deliveries(unattempted, &lease).await {
+        tracing::warn!(error = %error, "unattempted webhook deliveries wait for their lease to end");
     }
 }

@@ -215,6 +215,11 @@ impl Pool {
         }
     }
 
+    /// Takes every delivery that still waits for a slot: nobody will attempt them here any more.
+    pub(crate) fn unattempted(&self) -> Vec<Delivery> {
+        self.state().lanes.values_mut().flat_map(|lane| lane.queue.drain(..)).collect()
+    }
+
     /// Resolves when a lane that was full has room again.
     pub(crate) async fn freed(&self) {
         self.freed.notified().await;

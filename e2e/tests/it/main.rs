@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail loudly")]
 
 mod crash;
+mod nodes;
 mod restart;
 mod syscalls;
 mod trace;

@@ -126,6 +126,14 @@ impl App {
             .collect())
     }
 
+    /// Gives back deliveries that were leased and not attempted: they are due at once, for any node.
+    pub async fn release_webhook_deliveries(&self, keys: Vec<WebhookDeliveryKey>, lease: &str) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        Ok(self.store().release_webhook_deliveries(keys, lease, self.now()).await?)
+    }
+
     /// Whether an attempt may still start: past half of its lease a delivery is left to whoever leases it next.
     pub fn lease_holds(&self, delivery: &Delivery) -> bool {
         self.now().since(delivery.leased_at) <= self.settings().work_lease / 2

@@ -6,7 +6,7 @@ use podmail_app::App;
 
 use super::command::{AdminError, Finding, Report, Severity};
 use super::handler::{failed, records};
-use crate::config::{Config, Listener, Mode, Outbound, PodSubdomains};
+use crate::config::{Blobs, Config, Listener, Mode, Outbound, PodSubdomains};
 
 /// Examines the installation, or one domain of it.
 pub(super) async fn examine(
@@ -28,6 +28,7 @@ pub(super) async fn examine(
             cure: "Start the database, or correct `database_url`".to_owned(),
         });
     }
+    blobs(app, config, &mut report).await;
     ports(config, &mut report);
     certificate(config, &mut report);
     if config.outbound == Outbound::Capture && config.mode == Mode::Serve {
@@ -77,6 +78,24 @@ fn folder(folder: &Path, report: &mut Report) {
             cure: "Give the server's user write access, or choose another `data_dir`".to_owned(),
         });
     }
+}
+
+/// Whether large messages can be stored, read and removed.
+async fn blobs(app: &App, config: &Config, report: &mut Report) {
+    let Err(error) = app.probe_blobs().await else { return };
+    let cure = match &config.blobs {
+        Blobs::Folder(path) => format!("Give the server's user write access to {}", path.display()),
+        Blobs::S3 { bucket, .. } => format!(
+            "Create the bucket `{bucket}`, allow putting, getting and deleting objects in it, and check the AWS_… \
+             variables (endpoint, region, credentials), or correct `blob_url`"
+        ),
+    };
+    report.findings.push(Finding {
+        severity: Severity::Error,
+        check: "blobs".to_owned(),
+        message: format!("Large messages cannot be stored: {}", failed(error).message),
+        cure,
+    });
 }
 
 /// Ports that somebody else holds. A running server of this installation holds its own.

@@ -75,6 +75,8 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// Settings of section `work`.
     pub work: WorkConfig,
+    /// Settings of section `retention`.
+    pub retention: RetentionConfig,
     /// Settings of section `records`.
     pub records: RecordsConfig,
     /// Settings of section `domains`.
@@ -136,6 +138,15 @@ pub struct WorkConfig {
     pub lease: Duration,
     /// How often a worker looks without being woken.
     pub poll_interval: Duration,
+}
+
+/// How long what is over is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Ends of deliveries and the log of their attempts.
+    pub deliveries: Duration,
+    /// Events that every reader of the log has passed.
+    pub events: Duration,
 }
 
 /// Values in the DNS records that customers are asked to publish.
@@ -319,6 +330,10 @@ impl Config {
                 mx_port: 25,
             },
             work: WorkConfig { lease: Duration::from_secs(60), poll_interval: Duration::from_secs(1) },
+            retention: RetentionConfig {
+                deliveries: Duration::from_secs(90 * 86_400),
+                events: Duration::from_secs(90 * 86_400),
+            },
             records: RecordsConfig {
                 spf_name: String::new(),
                 feedback_host: String::new(),

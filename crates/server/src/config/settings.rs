@@ -121,6 +121,8 @@ fn tls_path(path: Option<&PathBuf>) -> Shown {
 
 /// Shortest interval of anything that repeats, so that a slip of the pen does not spin.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Quotas and the memory of idempotency keys reach back a day.
+const RETENTION_MIN: Duration = Duration::from_secs(2 * 86_400);
 
 /// Rows of the table; `$apply` and `$show` are what differs between settings.
 macro_rules! settings {
@@ -173,7 +175,7 @@ settings! {
       "`file:///…` or `s3://bucket/prefix` (endpoint and credentials from the usual AWS variables)",
       |c, v| c.blobs = v.parse()?, |c| text(&c.blobs) },
     { "bus_url", "in-process; `LISTEN/NOTIFY` on PostgreSQL", "\"nats://nats.example.com:4222\"",
-      "Wake-ups between nodes; not built yet, has no effect",
+      "NATS server that carries wake-ups between nodes; `tls://…` over TLS",
       |c, v| c.bus_url = Some(secret(v)?),
       |c| c.bus_url.as_ref().map_or(Shown::Unset, |url| Shown::Text(redacted_url(url.expose()))) },
     { "outbound", "`capture` in `dev`, `mx` in `serve`", "\"smtp://user:password@relay.example.com:587\"",
@@ -214,6 +216,14 @@ settings! {
       |c, v| c.work.lease = v.duration(Duration::from_millis(100))?, |c| time(c.work.lease) },
     { "work.poll_interval", "`1s`", "\"1s\"", "How often a worker looks without being woken",
       |c, v| c.work.poll_interval = v.duration(INTERVAL_MIN)?, |c| time(c.work.poll_interval) },
+
+    { "retention.deliveries", "`90d`", "\"30d\"",
+      "How long the end of each delivery and its attempts are kept, two days at least",
+      |c, v| c.retention.deliveries = v.duration(RETENTION_MIN)?, |c| time(c.retention.deliveries) },
+    { "retention.events", "`90d`", "\"30d\"",
+      "How long events are kept that every reader of the log has passed, two days at least; figures over a time \
+       (bounces, usage) reach back as far",
+      |c, v| c.retention.events = v.duration(RETENTION_MIN)?, |c| time(c.retention.events) },
 
     { "records.spf_name", "`spf.<domain>`", "\"spf.mail.example.com\"", "Name that customers' SPF records include",
       |c, v| c.records.spf_name = host(v)?, |c| text(&c.records.spf_name) },

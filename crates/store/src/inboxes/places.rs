@@ -62,7 +62,7 @@ pub struct GoverningDomain {
     pub domain: String,
     /// The pod it is bound to; `None` serves all.
     pub pod_id: Option<PodId>,
-    /// Was verified at least once.
+    /// Was verified, and nothing that sending needs was withdrawn since.
     pub verified: bool,
     /// Is verified with all it has now been asked for.
     pub complete: bool,
@@ -89,7 +89,7 @@ impl Store {
         names.extend(name.parents());
         let mut query = Query::new(
             "SELECT d.domain, d.pod_id, d.subdomains_enabled, d.tracking_enabled, \
-             CAST(CASE WHEN d.verified_at IS NOT NULL OR d.status = 'VERIFIED' THEN 1 ELSE 0 END AS BIGINT) AS verified, \
+             CAST(CASE WHEN d.sending = 1 OR d.status = 'VERIFIED' THEN 1 ELSE 0 END AS BIGINT) AS verified, \
              CAST(CASE WHEN d.status = 'VERIFIED' THEN 1 ELSE 0 END AS BIGINT) AS complete \
              FROM domains d WHERE d.organization_id = $1",
             args![scope.organization()],

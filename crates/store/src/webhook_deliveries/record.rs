@@ -71,6 +71,34 @@ impl Store {
         .await
     }
 
+    /// Gives back deliveries that are still leased under `lease`, without an attempt: they are due now.
+    pub async fn release_webhook_deliveries(
+        &self,
+        keys: Vec<WebhookDeliveryKey>,
+        lease: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.write((keys, lease.to_owned(), now), |tx, (keys, lease, now)| {
+            Box::pin(async move {
+                for part in keys.chunks(CHUNK) {
+                    let rows: Vec<Vec<Value>> = part.iter().map(WebhookDeliveryKey::values).collect();
+                    let (values, mut arguments) = tuples(&rows, 3);
+                    let n = arguments.len();
+                    arguments.extend(args![*now, lease.as_str()]);
+                    let text = format!(
+                        "UPDATE webhook_deliveries SET lease = NULL, due_at = ${} \
+                         WHERE (organization_id, webhook_id, delivery_id) IN ({values}) AND lease = ${}",
+                        n + 1,
+                        n + 2
+                    );
+                    tx.news.webhooks |= tx.run(&text, arguments).await? > 0;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Removes payloads that no delivery waits for: two workers that finished the last two deliveries of an event at
     /// the same moment leave one behind (PostgreSQL).
     pub async fn sweep_event_payloads(&self) -> Result<u64> {

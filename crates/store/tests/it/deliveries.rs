@@ -7,9 +7,9 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{InboxId, MessageId, PodId, Timestamp};
 use podmail_store::{
-    DeliveryClaim, DeliveryOutcome, DeliveryReport, Event, Finished, InboxCreated, InboxPlace, KeySecret,
-    LeaseRequest, Limits, NewDelivery, NewInbox, NewMessage, NewOrganization, Position, Scope, Stored,
-    StoredBytes,
+    CleanBefore, Cleaned, DeliveryClaim, DeliveryOutcome, DeliveryReport, Event, Finished, InboxCreated,
+    InboxPlace, KeySecret, LeaseRequest, Limits, NewDelivery, NewInbox, NewMessage, NewOrganization,
+    Position, Scope, Stored, StoredBytes,
 };
 use serde_json::{Value, json};
 
@@ -402,5 +402,39 @@ async fn events_and_claims_belong_to_the_sending_inbox() {
         assert_eq!(labels(&world, &foreign, &MessageId::new("<1@x>")).await, ["sent"]);
         let created: Vec<Timestamp> = log.iter().map(|event| event.created_at).collect();
         assert_eq!(created, [world.now(), world.now()]);
+    }
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_goes_and_what_waits_or_was_not_read_stays() {
+    for world in worlds().await {
+        let scope = inbox(&world, &organization(&world, "k").await, "desk@pm.test").await;
+        send(&world, &scope, "<ended@x>", &["a@x.test", "b@y.test"]).await;
+        let claims = lease(&world, request(&world, "t")).await;
+        assert_eq!(claims.len(), 2);
+        let before = |world: &World| {
+            let two_days = world.now().minus(Duration::from_secs(2 * 24 * 3600));
+            CleanBefore { deliveries: two_days, events: two_days, idempotency: two_days }
+        };
+        report(&world, &claims[0], &[DeliveryOutcome::Delivered], &[]).await;
+        world.clock.advance(Duration::from_secs(24 * 3600));
+        assert_eq!(world.store.clean_step(before(&world)).await.expect("cleaned"), Cleaned::default());
+        world.clock.advance(Duration::from_secs(25 * 3600));
+
+        // No reader has been here, so the log is whole; one recipient still waits.
+        let cleaned = world.store.clean_step(before(&world)).await.expect("cleaned");
+        assert_eq!(cleaned, Cleaned { deliveries: 1, events: 0, idempotency: 0 });
+        assert_eq!(lease(&world, request(&world, "u")).await.len(), 1, "the other delivery is still there");
+
+        let start = world.store.event_cursor("webhooks").await.expect("read");
+        assert_eq!(world.store.clean_step(before(&world)).await.expect("cleaned"), Cleaned::default());
+        let log = world.store.read_log(start, 1).await.expect("read");
+        assert!(world.store.move_event_cursor("webhooks", start, log.next).await.expect("moved"));
+        let cleaned = world.store.clean_step(before(&world)).await.expect("cleaned");
+        assert_eq!(cleaned, Cleaned { deliveries: 0, events: 1, idempotency: 0 });
+        let left = world.store.read_log(start, 10).await.expect("read").events;
+        assert!(left.iter().all(|event| event.event_id != log.events[0].event_id), "{left:?}");
+        let next = world.store.read_log(log.next, 1).await.expect("read");
+        assert_eq!(next.events.first(), left.first(), "what was not read is there");
     }
 }

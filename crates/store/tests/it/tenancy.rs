@@ -40,6 +40,13 @@ const CROSSING: &[(&str, &str)] = &[
         "SELECT organization_id, inbox_key FROM purges ORDER BY",
         "the purge worker takes any deleted inbox, then works in it",
     ),
+    (
+        "SELECT organization_id, delivery_id FROM deliveries WHERE state = $1 AND due_at <",
+        "what is too old, whoever's",
+    ),
+    ("SELECT organization_id, idempotency_key FROM idempotency_keys WHERE created_at", "likewise"),
+    ("SELECT seq, created_at FROM events WHERE (txn, seq) <=", "likewise"),
+    ("DELETE FROM events WHERE seq IN", "likewise; the number of a row is its own"),
     ("DELETE FROM event_payloads WHERE NOT EXISTS", "payloads that nobody needs any more, whoever's"),
 ];
 

@@ -1,7 +1,10 @@
 //! What receivers see.
 
+use std::sync::Arc;
+
 use podmail_domain::EventType;
 use podmail_webhooks::sign;
+use tokio::sync::Semaphore;
 
 use crate::sink::{Post, Say, Sink};
 use crate::worlds;
@@ -129,6 +132,25 @@ async fn a_pending_retry_survives_a_restart() {
         assert_eq!(posts[0].header("svix-id"), posts[1].header("svix-id"));
         assert_eq!(posts[0].body, posts[1].body);
         world.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_leased_and_did_not_attempt_is_due_at_once_when_it_ends() {
+    for mut world in worlds().await {
+        let gate = Arc::new(Semaphore::new(0));
+        let sink = Sink::new(&[Say::Held(200, gate.clone())]).await;
+        world.webhook(&sink.url, RECEIVED).await;
+        for n in 0..6 {
+            world.mail(&format!("m{n}"), &[], "").await;
+        }
+        sink.wait(4).await;
+        world.all_leased(6).await;
+        // The four that are under way are answered after the end has begun; the clock stands still.
+        tokio::join!(world.restart(), async { gate.add_permits(6) });
+        sink.wait(6).await;
+        world.idle().await;
+        assert_eq!(sink.posts().len(), 6, "each of them once");
     }
 }
 

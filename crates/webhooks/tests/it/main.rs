@@ -196,6 +196,20 @@ impl World {
         }
     }
 
+    /// Waits until this many deliveries are there and the worker holds all of them.
+    pub(crate) async fn all_leased(&self, count: usize) {
+        let until = tokio::time::Instant::now() + DEADLINE;
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            let waiting = self.store.next_webhook_deliveries(&[], count + 1).await.unwrap();
+            if waiting.len() == count && waiting.iter().all(|row| row.due_at > self.clock.now()) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < until, "not leased at the deadline: {waiting:?}");
+            look.tick().await;
+        }
+    }
+
     /// Ends the worker and starts another one, as a restart does.
     pub(crate) async fn restart(&mut self) {
         assert_eq!(self.tasks.shutdown(DEADLINE).await, Stopped::Clean);

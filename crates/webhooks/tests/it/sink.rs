@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// Longest wait for a condition before a test fails.
@@ -26,6 +26,8 @@ pub(crate) enum Say {
     Status(u16),
     /// A status and one header.
     With(u16, &'static str, String),
+    /// A status once there is a permit.
+    Held(u16, Arc<Semaphore>),
     /// Nothing, for as long as the test runs.
     Silence,
 }
@@ -124,6 +126,10 @@ async fn answer(
     let response = match say.expect("a script") {
         Say::Status(status) => Response::builder().status(status),
         Say::With(status, name, value) => Response::builder().status(status).header(name, value),
+        Say::Held(status, gate) => {
+            gate.acquire().await.expect("an open gate").forget();
+            Response::builder().status(status)
+        }
         Say::Silence => std::future::pending().await,
     };
     Ok(response.body(Empty::new()).expect("a response"))

@@ -13,6 +13,7 @@ use podmail_store::{KeySecret, Limits, Location, NewOrganization, Position, Stor
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 
 use crate::domains::{CreateDomain, UpdateDomain};
+use crate::inboxes::CreateInbox;
 use crate::{App, Caller, Error, Order, Parts, Settings};
 
 const D: &str = "acme.example";
@@ -242,9 +243,13 @@ async fn a_withdrawn_key_stops_sending_after_the_second_failed_check() {
     assert_eq!(world.check(Duration::from_secs(60)).await, 1);
     assert_eq!(world.status(&acme).await, ("PENDING", Some("dns_records_missing".to_owned())));
     assert!(!world.may_send(&acme).await);
+    let inbox = || CreateInbox { domain: Some(D.to_owned()), ..CreateInbox::default() };
+    let refused = world.app.create_inbox(&acme, inbox()).await;
+    assert!(matches!(refused, Err(Error::DomainNotVerified { .. })), "{refused:?}");
     world.publish(&domain);
     assert_eq!(world.check(Duration::from_secs(60)).await, 1);
     assert_eq!((world.status(&acme).await.0, world.may_send(&acme).await), ("VERIFIED", true));
+    world.app.create_inbox(&acme, inbox()).await.expect("taken again");
     assert_eq!(world.events().await.len(), 2, "verified once more");
 }
 

@@ -1,0 +1,47 @@
+//! The cleaner: removes what is older than anybody needs it, piece by piece.
+
+use std::time::Duration;
+
+use podmail_domain::limits;
+use podmail_store::CleanBefore;
+use tokio_util::sync::CancellationToken;
+
+use crate::{App, Result};
+
+/// How often the cleaner looks. Nothing that it removes is urgent.
+const REST: Duration = Duration::from_secs(600);
+/// Pause between two pieces: whatever else waits to be written comes first.
+const BREATH: Duration = Duration::from_millis(20);
+
+impl App {
+    /// Removes one piece of what is too old: ends of deliveries (`retention.deliveries`), events
+    /// (`retention.events`) that every reader has passed, and idempotency records after 24 hours. `true` when there may
+    /// be more.
+    pub async fn clean_once(&self) -> Result<bool> {
+        let (now, settings) = (self.now(), self.settings());
+        let before = CleanBefore {
+            deliveries: now.minus(settings.retention_deliveries),
+            events: now.minus(settings.retention_events),
+            idempotency: now.minus(Duration::from_secs(limits::IDEMPOTENCY_HOURS * 3600)),
+        };
+        Ok(self.store().clean_step(before).await?.more())
+    }
+
+    /// Cleans until the token is cancelled.
+    pub async fn run_cleaner(&self, token: CancellationToken) {
+        while !token.is_cancelled() {
+            let pause = match self.clean_once().await {
+                Ok(true) => BREATH,
+                Ok(false) => REST,
+                Err(error) => {
+                    tracing::error!(error = %error, "what is too old could not be removed");
+                    REST
+                }
+            };
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
