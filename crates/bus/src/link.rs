@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use podmail_jobs::Backoff;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +43,15 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// Pause after that many failures in a row, doubling from the first to the longest.
+    fn pause(&self, failures: u32) -> Duration {
+        let (first, longest) = self.backoff;
+        let factor = 2_u32.saturating_pow(failures.saturating_sub(1));
+        first.saturating_mul(factor).min(longest)
+    }
+}
+
 impl Bus {
     /// Exchanges news with the other nodes until `token` is cancelled; what is untold by then is told before this
     /// returns. `node` names this node among them, without spaces.
@@ -58,7 +66,6 @@ impl Bus {
     }
 
     async fn tell(&self, wire: &dyn Wire, node: &str, timing: Timing, token: &CancellationToken) {
-        let backoff = Backoff::new(timing.backoff.0, timing.backoff.1);
         let mut failures = 0;
         loop {
             let last = tokio::select! {
@@ -83,7 +90,7 @@ impl Bus {
                         tracing::warn!(error = %error, "other nodes cannot be told of news; they look by themselves");
                     }
                     self.untold(bits);
-                    backoff.delay(failures, 0.0)
+                    timing.pause(failures)
                 }
             };
             if last {
@@ -97,7 +104,6 @@ impl Bus {
     }
 
     async fn hear(&self, wire: &dyn Wire, node: &str, timing: Timing) {
-        let backoff = Backoff::new(timing.backoff.0, timing.backoff.1);
         let mut failures = 0;
         loop {
             let listening = timeout(timing.longest, wire.listen()).await.unwrap_or(Err(Error::Lost));
@@ -113,7 +119,7 @@ impl Bus {
             if failures == 1 {
                 tracing::warn!(error = %error, "news of other nodes is not heard; this one looks by itself");
             }
-            tokio::time::sleep(backoff.delay(failures, 0.0)).await;
+            tokio::time::sleep(timing.pause(failures)).await;
         }
     }
 
@@ -163,6 +169,13 @@ fn topics<'a>(text: &'a str, node: &str) -> impl Iterator<Item = Topic> + use<'a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let timing = Timing::default();
+        let pauses = [1, 2, 3, 9, 10, 4_000_000].map(|failures| timing.pause(failures).as_millis());
+        assert_eq!(pauses, [100, 200, 400, 25_600, 30_000, 30_000]);
+    }
 
     #[test]
     fn a_notice_names_its_topics_and_is_not_heard_by_its_sender() {

@@ -15,6 +15,7 @@ mod inboxes;
 mod keys;
 mod messages;
 mod organizations;
+mod plans;
 mod pods;
 mod tenancy;
 mod webhooks;
@@ -24,13 +25,18 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) clock: FakeClock,
-    _database: Database,
+    database: Database,
     _writer: tokio::task::JoinSet<()>,
 }
 
 impl World {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Where the database is.
+    pub(crate) fn url(&self) -> &str {
+        &self.database.url
     }
 }
 
@@ -44,7 +50,7 @@ pub(crate) async fn worlds() -> Vec<World> {
             Store::open(&location, ids.clone(), Arc::new(|_| {})).await.expect("an open store");
         let mut writer = tokio::task::JoinSet::new();
         writer.spawn(task);
-        worlds.push(World { store, ids, clock: FakeClock::default(), _database: database, _writer: writer });
+        worlds.push(World { store, ids, clock: FakeClock::default(), database, _writer: writer });
     }
     worlds
 }

@@ -14,7 +14,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
 /// Tables that belong to no tenant: directories of what is unique in the installation, and the installation's own.
-const SHARED: &[&str] = &[
+pub(crate) const SHARED: &[&str] = &[
     "installation",
     "cursors",
     "organizations",
@@ -90,7 +90,7 @@ fn the_scan_notices_what_it_is_there_for() {
     }
 }
 
-fn collect(folder: &Path, texts: &mut Vec<(String, String)>) {
+pub(crate) fn collect(folder: &Path, texts: &mut Vec<(String, String)>) {
     let mut entries: Vec<_> =
         std::fs::read_dir(folder).expect("a folder").map(|e| e.expect("an entry").path()).collect();
     entries.sort();
