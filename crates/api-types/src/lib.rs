@@ -7,6 +7,7 @@ pub mod drafts;
 pub mod history;
 pub mod inboxes;
 pub mod keys;
+pub mod lists;
 pub mod messages;
 pub mod organizations;
 pub mod pods;

@@ -192,6 +192,7 @@ impl App {
             now,
             host: attempt.host.clone(),
             left: attempt.left,
+            suppress_in_organization: self.settings().suppress_in_organization,
             results,
             aliases: attempt.aliases.clone(),
         };

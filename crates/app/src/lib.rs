@@ -11,6 +11,7 @@ pub mod history;
 pub mod inboxes;
 pub mod keys;
 pub mod links;
+pub mod lists;
 pub mod messages;
 pub mod organizations;
 pub mod pods;
@@ -34,7 +35,7 @@ use podmail_store::{News, OnCommit, Store};
 
 pub use caller::Caller;
 pub use podmail_store::{
-    Cursor, DraftFilter, LabelChange, MessageFilter, Order, Page, ThreadFilter, ThreadTime,
+    Cursor, DraftFilter, LabelChange, ListName, MessageFilter, Order, Page, ThreadFilter, ThreadTime,
 };
 
 pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};

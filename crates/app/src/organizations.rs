@@ -4,7 +4,7 @@ use podmail_api_types::keys::CreatedApiKey;
 use podmail_api_types::organizations as wire;
 use podmail_domain::id::new_api_key_secret;
 use podmail_domain::{InboxId, OrganizationId, Permissions, limits};
-use podmail_store::NewOrganization;
+use podmail_store::{NewOrganization, Scope};
 
 pub use podmail_store::{Limits, Organization, OrganizationChange};
 
@@ -91,16 +91,9 @@ impl App {
         inbox: Option<&str>,
         name: Option<&str>,
     ) -> Result<(OrganizationId, CreatedApiKey)> {
-        let organization = match organization {
-            Some(id_or_name) => self.resolve(id_or_name).await?,
-            None => self.only_organization().await?,
-        };
         let name = checked_name(name.unwrap_or(KEY_NAME))?;
-        let mut scope =
-            self.store().organization_scope(organization).await?.ok_or(Error::NotFound("Organization"))?;
-        if let Some(pod) = pod {
-            scope = self.store().pod_scope(&scope, pod).await?.ok_or(Error::NotFound("Pod"))?;
-        }
+        let mut scope = self.operator_scope(organization, pod).await?;
+        let organization = scope.organization();
         if let Some(inbox) = inbox {
             let inbox = InboxId::parse(inbox).ok_or(Error::NotFound("Inbox"))?;
             scope = self.store().inbox_scope(&scope, &inbox).await?.ok_or(Error::NotFound("Inbox"))?;
@@ -108,6 +101,24 @@ impl App {
         let key =
             self.issue(&scope, name, Permissions::UNRESTRICTED, None).await?.ok_or(Error::RaceCondition)?;
         Ok((organization, key))
+    }
+
+    /// An organization (it may be left out while there is only one) or one of its pods.
+    pub(crate) async fn operator_scope(
+        &self,
+        organization: Option<&str>,
+        pod: Option<&str>,
+    ) -> Result<Scope> {
+        let organization = match organization {
+            Some(id_or_name) => self.resolve(id_or_name).await?,
+            None => self.only_organization().await?,
+        };
+        let scope =
+            self.store().organization_scope(organization).await?.ok_or(Error::NotFound("Organization"))?;
+        match pod {
+            Some(pod) => self.store().pod_scope(&scope, pod).await?.ok_or(Error::NotFound("Pod")),
+            None => Ok(scope),
+        }
     }
 
     /// On an installation without any organization: makes the first one and returns the secret of its key, `explicit`

@@ -252,6 +252,10 @@ impl App {
                 StoredBytes::Object(name) => Some(name.clone()),
                 StoredBytes::Inline(_) => None,
             });
+            let mut labels = labels.clone();
+            if route.listed && self.is_blocked(&route.scope, &mail.parsed).await? {
+                labels.push("blocked".to_owned());
+            }
             arrivals.push(self.arrival(&route.scope, &mail, &labels, bytes, now));
         }
         let stored = self.store().insert_messages(arrivals).await?;

@@ -56,6 +56,8 @@ pub struct Settings {
     pub retention_deliveries: Duration,
     /// `retention.events`: how long events are kept that every reader has passed.
     pub retention_events: Duration,
+    /// `suppression.scope` is `organization`: bounces keep the whole organization from mailing an address.
+    pub suppress_in_organization: bool,
     /// `work.lease`: how long work of a killed process stays out of reach.
     pub work_lease: Duration,
     /// `work.poll_interval`: how often a worker looks without being woken.
@@ -92,6 +94,7 @@ impl Settings {
                 .to_vec(),
             webhook_disable_after: Duration::from_secs(120 * 3600),
             delivery_retry_delays: [60, 300, 900, 1800, 3600, 7200, 14_400].map(Duration::from_secs).to_vec(),
+            suppress_in_organization: false,
             delivery_expire_after: Duration::from_secs(5 * 24 * 3600),
             retention_deliveries: Duration::from_secs(90 * 24 * 3600),
             retention_events: Duration::from_secs(90 * 24 * 3600),

@@ -191,6 +191,9 @@ enum Commands {
     /// API keys
     #[command(subcommand)]
     Key(Key),
+    /// Allow and block lists
+    #[command(subcommand)]
+    List(List),
     /// Customers' domains
     #[command(subcommand)]
     Domain(Domain),
@@ -265,6 +268,23 @@ enum Key {
 }
 
 #[derive(Debug, Subcommand)]
+enum List {
+    /// Let an address be mailed again: removes it from the block lists of sending, read-only entries too
+    Remove {
+        address: String,
+        /// Organization; not needed while there is only one
+        #[arg(long, value_name = "ID|NAME")]
+        organization: Option<String>,
+        /// Only the lists of this pod and its inboxes
+        #[arg(long, value_name = "ID")]
+        pod: Option<String>,
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Domain {
     /// Check a domain's records now
     Verify {
@@ -323,6 +343,9 @@ impl From<Commands> for Command {
             }
             Commands::Key(Key::Create { organization, pod, inbox, name, json }) => {
                 (AdminCommand::KeyCreate { organization, pod, inbox, name }, json)
+            }
+            Commands::List(List::Remove { address, organization, pod, json }) => {
+                (AdminCommand::ListRemove { address, organization, pod }, json)
             }
             Commands::Domain(Domain::Verify { customer_domain, force, json }) => {
                 (AdminCommand::DomainVerify { domain: customer_domain, force }, json)

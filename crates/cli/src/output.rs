@@ -56,6 +56,7 @@ fn json(result: &AdminOutput) -> serde_json::Result<String> {
         AdminOutput::Organizations(value) => serde_json::to_string(value),
         AdminOutput::KeyCreated(value) => serde_json::to_string(value),
         AdminOutput::Domain(value) => serde_json::to_string(value),
+        AdminOutput::ListEntriesRemoved(value) => serde_json::to_string(value),
         AdminOutput::Doctor(value) => serde_json::to_string(value),
         AdminOutput::Migrated(value) => serde_json::to_string(value),
     }
@@ -93,6 +94,14 @@ fn people(result: &AdminOutput) -> String {
             ("name", key.name.as_deref().unwrap_or("none")),
             ("", "Keep the key: it is not shown again."),
         ]),
+        AdminOutput::ListEntriesRemoved(removed) => {
+            let header = ["REMOVED", "LIST OF", "REASON"].map(str::to_owned);
+            table(std::iter::once(header).chain(removed.iter().map(|entry| {
+                let owner =
+                    entry.inbox_id.as_ref().or(entry.pod_id.as_ref()).unwrap_or(&entry.organization_id);
+                [entry.entry.clone(), owner.clone(), entry.reason.clone().unwrap_or_default()]
+            })))
+        }
         AdminOutput::Domain(domain) => {
             format!(
                 "{}{}",

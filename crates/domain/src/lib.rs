@@ -6,6 +6,7 @@ pub mod event;
 pub mod id;
 pub mod label;
 pub mod limits;
+pub mod list;
 pub mod permission;
 mod schema;
 pub mod source;

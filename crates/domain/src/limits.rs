@@ -64,6 +64,8 @@ pub const DUPLICATE_HOURS: u64 = 24;
 pub const ADDRESS_HOLD_DAYS: u64 = 30;
 /// Seconds between two forced checks of a domain: 429.
 pub const DOMAIN_VERIFY_SECONDS: u64 = 10;
+/// Characters of the reason of a list entry: 400.
+pub const LIST_REASON_CHARS: usize = 1024;
 /// Characters of a filter value in a list request: 400.
 pub const FILTER_CHARS: usize = 1024;
 /// Values of one list parameter: 400.

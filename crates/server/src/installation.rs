@@ -107,6 +107,7 @@ fn settings(config: &Config, public_url: &str) -> Settings {
         delivery_expire_after: config.delivery.expire_after,
         retention_deliveries: config.retention.deliveries,
         retention_events: config.retention.events,
+        suppress_in_organization: config.suppression_scope == config::SuppressionScope::Organization,
         work_lease: config.work.lease,
         work_poll_interval: config.work.poll_interval,
         max_request_bytes: config.limits.max_request_bytes,

@@ -17,6 +17,7 @@ mod inboxes;
 mod insert;
 mod installation;
 mod keys;
+mod lists;
 mod messages;
 mod migrate;
 mod organizations;
@@ -57,6 +58,7 @@ pub use inboxes::{
 };
 pub use insert::{NewDelivery, NewMessage, Stored};
 pub use keys::{ApiKey, ApiKeyChange, KeyLevel, KeySecret, KeyWritten, NewApiKey};
+pub use lists::{ListEntryDeleted, ListMatches, ListName, StoredListEntry, Suppression};
 pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
 pub use migrate::Migrated;
 pub use organizations::{DEFAULT_POD_NAME, Limits, NewOrganization, Organization, OrganizationChange};

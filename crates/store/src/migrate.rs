@@ -30,6 +30,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0002_create_drafts.sql"),
         postgres: include_str!("../migrations/postgres/0002_create_drafts.sql"),
     },
+    Step {
+        version: 3,
+        name: "create lists",
+        sqlite: include_str!("../migrations/sqlite/0003_create_lists.sql"),
+        postgres: include_str!("../migrations/postgres/0003_create_lists.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

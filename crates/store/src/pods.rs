@@ -242,6 +242,7 @@ async fn delete(tx: &mut Tx, organization: OrganizationId, pod: PodId) -> Result
         both(),
     )
     .await?;
+    tx.run("DELETE FROM list_entries WHERE organization_id = $1 AND pod_id = $2", both()).await?;
     tx.run("DELETE FROM pods WHERE organization_id = $1 AND pod_id = $2", both()).await?;
     Ok(PodDeleted::Done)
 }

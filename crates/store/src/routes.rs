@@ -21,6 +21,8 @@ pub struct Route {
     pub scope: Scope,
     /// Whether it is paused: mail is then accepted and discarded.
     pub paused: bool,
+    /// Whether any list about senders applies to it.
+    pub listed: bool,
 }
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
@@ -31,6 +33,7 @@ struct RouteRow {
     inbox_id: String,
     paused: i64,
     inbound: i64,
+    listed: i64,
 }
 
 type Routes = Vec<(String, Route)>;
@@ -87,7 +90,9 @@ async fn look_up(db: &Db, wanted: &BTreeSet<&String>) -> Result<HashMap<String, 
     for part in wanted.chunks(ADDRESSES) {
         let mut query = Query::new(
             "SELECT d.organization_id, d.pod_id, i.inbox_key, i.inbox_id, i.paused, \
-             CASE WHEN i.governing_domain IS NULL THEN 1 ELSE COALESCE(m.inbound_enabled, 0) END AS inbound \
+             CASE WHEN i.governing_domain IS NULL THEN 1 ELSE COALESCE(m.inbound_enabled, 0) END AS inbound, \
+             CAST(CASE WHEN EXISTS (SELECT 1 FROM list_entries e WHERE e.organization_id = d.organization_id \
+             AND e.owner IN ('', d.pod_id, d.inbox_key) AND e.direction <> 'send') THEN 1 ELSE 0 END AS BIGINT) AS listed \
              FROM address_directory d \
              JOIN inboxes i ON i.organization_id = d.organization_id AND i.inbox_key = d.inbox_key \
              LEFT JOIN domains m ON m.organization_id = d.organization_id AND m.domain = i.governing_domain \
@@ -110,7 +115,7 @@ async fn look_up(db: &Db, wanted: &BTreeSet<&String>) -> Result<HashMap<String, 
                 Some(&row.inbox_key),
                 Some(&row.inbox_id),
             )?;
-            found.insert(row.inbox_id, Route { scope, paused: row.paused != 0 });
+            found.insert(row.inbox_id, Route { scope, paused: row.paused != 0, listed: row.listed != 0 });
         }
     }
     Ok(found)

@@ -7,6 +7,7 @@ pub(crate) mod drafts;
 pub(crate) mod history;
 pub(crate) mod inboxes;
 pub(crate) mod keys;
+pub(crate) mod lists;
 pub(crate) mod messages;
 pub(crate) mod organizations;
 pub(crate) mod pods;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> Vec<Route> {
         history::routes(),
         inboxes::routes(),
         keys::routes(),
+        lists::routes(),
         messages::routes(),
         organizations::routes(),
         pods::routes(),

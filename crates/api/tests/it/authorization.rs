@@ -21,6 +21,7 @@ struct Victim {
     message: String,
     thread: String,
     draft: String,
+    entry: String,
     key: String,
     webhook: String,
     domain: String,
@@ -52,6 +53,10 @@ fn fill(path: &str, victim: &Victim, absent: bool) -> String {
             match name {
                 "pod_id" => victim.pod.clone(),
                 "inbox_id" => victim.inbox.clone(),
+                "direction" => "send".to_owned(),
+                "type" => "block".to_owned(),
+                "entry" if absent => "absent@x.test".to_owned(),
+                "entry" => victim.entry.clone(),
                 "message_id" if absent => "%3Cabsent@x.test%3E".to_owned(),
                 "message_id" => victim.message.replace('<', "%3C").replace('>', "%3E"),
                 "webhook_id" if absent => "ep_absent".to_owned(),
@@ -87,7 +92,8 @@ fn outsider(operation: &Operation, level: Level) -> Option<(u16, &'static str)> 
     match operation.needs {
         Needs::Permission(permission) if level_denies(level, permission) => Some((403, "missing_permission")),
         Needs::OrganizationKey if level != Level::Organization => Some((403, "missing_permission")),
-        _ if path.contains('{') => Some((404, "not_found")),
+        // Every level has lists of every kind: these two name no resource of anybody's.
+        _ if path.replace("{direction}/{type}", "").contains('{') => Some((404, "not_found")),
         Needs::Permission(_) | Needs::OrganizationKey | Needs::AnyKey | Needs::Public => None,
     }
 }
@@ -116,7 +122,13 @@ async fn victim(world: &World, organization: &str, pod: String, inbox: String, k
         serde_json::json!({ "to": ["someone@else.test"], "subject": "d" }),
     )
     .await;
+    let entry = post(
+        format!("/v0/inboxes/{inbox}/lists/send/block"),
+        serde_json::json!({ "entry": "blocked@x.test" }),
+    )
+    .await;
     Victim {
+        entry: text(&entry, "entry"),
         draft: text(&draft, "draft_id"),
         message: text(&sent, "message_id"),
         thread: text(&sent, "thread_id"),

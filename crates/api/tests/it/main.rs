@@ -30,6 +30,7 @@ mod domains;
 mod drafts;
 mod identity;
 mod inboxes;
+mod lists;
 mod mailbox;
 mod messages;
 mod readable;

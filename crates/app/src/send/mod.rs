@@ -176,6 +176,7 @@ impl App {
             None => HashSet::new(),
         };
         let addressed = compose::recipients(kind, &draft, source.as_ref(), &own, &separate)?;
+        self.may_mail(scope, addressed.all()).await?;
         self.within_quota(scope, addressed.count(), now).await?;
         let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
         let seed = self.ids().uuid7(now).simple().to_string();

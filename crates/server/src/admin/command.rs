@@ -52,6 +52,15 @@ pub enum AdminCommand {
         /// Trusts the operator instead of DNS.
         force: bool,
     },
+    /// Removes an address from the block lists of sending, read-only entries too.
+    ListRemove {
+        /// The address or domain.
+        address: String,
+        /// Id or name of the organization; not needed while there is only one.
+        organization: Option<String>,
+        /// Only in this pod.
+        pod: Option<String>,
+    },
     /// Looks for what is wrong with the installation.
     Doctor {
         /// Looks at this domain only.
@@ -72,6 +81,7 @@ impl AdminCommand {
             Self::OrganizationShow { .. } => "org show",
             Self::KeyCreate { .. } => "key create",
             Self::DomainVerify { .. } => "domain verify",
+            Self::ListRemove { .. } => "list remove",
             Self::Doctor { .. } => "doctor",
             Self::Migrate => "migrate",
         }
@@ -154,6 +164,8 @@ pub enum AdminOutput {
     KeyCreated(KeyCreated),
     /// Of [`AdminCommand::DomainVerify`].
     Domain(DomainView),
+    /// Of [`AdminCommand::ListRemove`].
+    ListEntriesRemoved(Vec<ListEntryView>),
     /// Of [`AdminCommand::Doctor`].
     Doctor(Report),
     /// Of [`AdminCommand::Migrate`].
@@ -252,6 +264,24 @@ pub struct RecordView {
     /// What is there.
     #[serde(default)]
     pub found: Vec<String>,
+}
+
+/// An entry of a block list that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListEntryView {
+    /// The address or domain.
+    pub entry: String,
+    /// Whose list it was on.
+    pub organization_id: String,
+    /// Whose list it was on, below the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_id: Option<String>,
+    /// Whose list it was on, below the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox_id: Option<String>,
+    /// Why it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What doctor found.

@@ -6,8 +6,8 @@ use podmail_app::{App, Error};
 use podmail_store::{Limits, Organization, OrganizationChange as StoredChange};
 
 use super::command::{
-    AdminCommand, AdminError, AdminOutput, DomainView, IssuedKey, KeyCreated, LimitChange, Migrated,
-    OrganizationChange, OrganizationCreated, OrganizationView, RecordView,
+    AdminCommand, AdminError, AdminOutput, DomainView, IssuedKey, KeyCreated, LimitChange, ListEntryView,
+    Migrated, OrganizationChange, OrganizationCreated, OrganizationView, RecordView,
 };
 use super::doctor;
 use crate::config::Config;
@@ -71,6 +71,20 @@ pub(crate) async fn handle(
         AdminCommand::DomainVerify { domain, force } => Ok(AdminOutput::Domain(domain_view(
             app.operator_verify_domain(&domain, force).await.map_err(failed)?,
         ))),
+        AdminCommand::ListRemove { address, organization, pod } => {
+            let removed = app
+                .operator_remove_blocks(organization.as_deref(), pod.as_deref(), &address)
+                .await
+                .map_err(failed)?;
+            let view = |entry: podmail_store::StoredListEntry| ListEntryView {
+                entry: entry.entry.to_string(),
+                organization_id: entry.organization_id.to_string(),
+                pod_id: entry.pod_id.map(|pod| pod.to_string()),
+                inbox_id: entry.inbox_id.map(|inbox| inbox.to_string()),
+                reason: entry.reason,
+            };
+            Ok(AdminOutput::ListEntriesRemoved(removed.into_iter().map(view).collect()))
+        }
         AdminCommand::Doctor { domain } => {
             Ok(AdminOutput::Doctor(doctor::examine(app, config, domain).await?))
         }

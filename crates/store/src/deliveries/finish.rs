@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{DeliveryClaim, inbox_of};
 use crate::db::{Value, args};
 use crate::insert::{EVENT_VALUES, INSERT_EVENTS};
+use crate::lists::Suppression;
 use crate::messages::{COLUMNS, LabelChange, Message, MessageRow, lock_inbox, messages, relabel};
 use crate::writer::Tx;
 use crate::{Result, Store};
@@ -50,6 +51,8 @@ pub struct DeliveryReport {
     pub left: bool,
     /// Per recipient of the claim: the outcome, and what was said, for the log.
     pub results: Vec<(DeliveryId, DeliveryOutcome, String)>,
+    /// Whether a permanent bounce keeps the whole organization from mailing the address, not only the tenant.
+    pub suppress_in_organization: bool,
     /// Names by which answers may call the message.
     pub aliases: Vec<String>,
 }
@@ -83,6 +86,12 @@ async fn finish(tx: &mut Tx, report: &DeliveryReport) -> Result<Finished> {
     }
     if applied.is_empty() {
         return Ok(Finished::default());
+    }
+    for (address, outcome) in &applied {
+        if matches!(outcome, DeliveryOutcome::Bounced { kind: "Permanent", .. }) {
+            let whole = report.suppress_in_organization;
+            crate::lists::suppress(tx, &claim.scope, address, Suppression::Bounce, whole, report.now).await?;
+        }
     }
     let left = report.left
         || applied.iter().any(|(_, outcome)| {

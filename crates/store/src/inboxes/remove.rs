@@ -120,7 +120,9 @@ async fn purge(tx: &mut Tx, limit: usize) -> Result<PurgeStep> {
 }
 
 /// What is left of an inbox when its messages are gone.
-const REST: [&str; 5] = [
+const REST: [&str; 6] = [
+    "DELETE FROM list_entries WHERE organization_id = $1 AND owner = $2 AND (direction, list_type, entry) IN \
+     (SELECT direction, list_type, entry FROM list_entries WHERE organization_id = $1 AND owner = $2 LIMIT $3)",
     "DELETE FROM message_labels WHERE organization_id = $1 AND inbox_key = $2 AND (label, timestamp, message_key) IN \
      (SELECT label, timestamp, message_key FROM message_labels WHERE organization_id = $1 AND inbox_key = $2 LIMIT $3)",
     "DELETE FROM label_events WHERE organization_id = $1 AND inbox_key = $2 AND seq IN \

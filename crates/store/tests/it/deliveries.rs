@@ -128,6 +128,7 @@ async fn report(
         now: world.now(),
         host: Some("mx.example".to_owned()),
         left: false,
+        suppress_in_organization: false,
         results: results.map(|(r, outcome)| (r.delivery_id, outcome.clone(), "said".to_owned())).collect(),
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
     };
