@@ -1,10 +1,11 @@
 //! Entries of allow and block lists.
 
 use podmail_domain::{InboxId, OrganizationId, PodId, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// An entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListEntry {
     /// The address or domain, in the form in which it is compared.
     pub entry: String,

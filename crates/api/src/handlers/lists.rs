@@ -1,10 +1,12 @@
 //! Allow and block lists at three levels. The list is that of the caller's level: a pod's key means its pod's list also
 //! where the path names none.
 
+use podmail_api_types::lists::ListEntry;
 use podmail_app::{Error, Issue, IssueCode, ListName, Result};
-use podmail_domain::list::{ListDirection, ListEntry, ListType};
+use podmail_domain::list::{ListDirection, ListEntry as Entry, ListType};
 use podmail_domain::{Permission, limits};
 
+use crate::describe::{body_type, doc};
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -15,12 +17,26 @@ const ENTRY_CHARS: usize = 1000;
 
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{ListEntryCreate, ListEntryDelete, ListEntryRead};
-    let list =
-        Route::get("/v0/lists/{direction}/{type}", ListEntryRead, list).types("", "ListListEntriesResponse");
-    let create = Route::post("/v0/lists/{direction}/{type}", ListEntryCreate, create)
-        .types("CreateListEntryRequest", "ListEntry");
-    let get = Route::get("/v0/lists/{direction}/{type}/{entry}", ListEntryRead, get).types("", "ListEntry");
-    let delete = Route::delete("/v0/lists/{direction}/{type}/{entry}", ListEntryDelete, delete);
+    let list = Route::get("/v0/lists/{direction}/{type}", ListEntryRead, list).describe(
+        doc("lists.list", "List the entries of an allow or block list")
+            .about("In the order of the entries.")
+            .pages::<ListEntry>("entries")
+            .fails(&[400]),
+    );
+    let create = Route::post("/v0/lists/{direction}/{type}", ListEntryCreate, create).describe(
+        doc("lists.create", "Add an address or a domain to an allow or block list")
+            .about("One that is there already is answered as it is.")
+            .body::<NewListEntry>()
+            .answers::<ListEntry>(),
+    );
+    let get = Route::get("/v0/lists/{direction}/{type}/{entry}", ListEntryRead, get).describe(
+        doc("lists.get", "Get an entry of an allow or block list").answers::<ListEntry>().fails(&[400]),
+    );
+    let delete = Route::delete("/v0/lists/{direction}/{type}/{entry}", ListEntryDelete, delete).describe(
+        doc("lists.delete", "Remove an entry of an allow or block list")
+            .about("Entries that a complaint or an unsubscription made are read-only.")
+            .fails(&[400, 409]),
+    );
     let mut routes = Vec::new();
     for [collection, item] in [
         ["/v0/lists/{direction}/{type}", "/v0/lists/{direction}/{type}/{entry}"],
@@ -33,6 +49,18 @@ pub(crate) fn routes() -> Vec<Route> {
         routes.extend([list.at(collection), create.at(collection), get.at(item), delete.at(item)]);
     }
     routes
+}
+
+body_type! {
+    /// A new entry.
+    NewListEntry {
+        /// An email address, `Name <address>`, or a domain; without wildcards.
+        #[schemars(length(min = 1, max = ENTRY_CHARS))]
+        entry: String,
+        /// Why it is there.
+        #[schemars(length(max = limits::LIST_REASON_CHARS))]
+        reason: Option<String>,
+    }
 }
 
 fn name(request: &Request) -> Result<ListName> {
@@ -59,8 +87,8 @@ fn name(request: &Request) -> Result<ListName> {
 }
 
 /// The entry in the path; what cannot be one is not there.
-fn entry(request: &Request) -> Result<ListEntry> {
-    ListEntry::parse(request.param("entry")).ok_or(Error::NotFound("List entry"))
+fn entry(request: &Request) -> Result<Entry> {
+    Entry::parse(request.param("entry")).ok_or(Error::NotFound("List entry"))
 }
 
 async fn list(request: Request) -> Result<Reply> {
@@ -75,7 +103,7 @@ async fn create(request: Request) -> Result<Reply> {
     let mut fields = request.fields()?;
     let text = fields.required_string("entry", Text::upto(ENTRY_CHARS));
     let reason = fields.string("reason", Text::upto(limits::LIST_REASON_CHARS));
-    let entry = ListEntry::parse(&text);
+    let entry = Entry::parse(&text);
     if entry.is_none() && fields.sound() {
         fields.refuse("entry", "Invalid entry: expected an email address or a domain, without wildcards");
     }
