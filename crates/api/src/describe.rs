@@ -65,6 +65,11 @@ impl Param {
         self
     }
 
+    /// Whether it is a list of texts.
+    pub(crate) fn shape_is_texts(&self) -> bool {
+        self.kind == Shape::Texts
+    }
+
     /// Its JSON schema.
     pub(crate) fn schema(&self) -> Value {
         match self.kind {
@@ -140,7 +145,7 @@ pub(crate) enum Answer {
     /// 200 with this type.
     Json(SchemaOf),
     /// 200 with a page of this type below this name.
-    Page(&'static str, SchemaOf),
+    Page { name: &'static str, of: SchemaOf, echoes_limit: bool },
     /// 200 with bytes of this media type.
     Bytes(&'static str),
 }
@@ -214,7 +219,7 @@ impl Doc {
     /// Answers pages of `T` below `name`, and reads `limit` and `page_token`.
     #[must_use]
     pub(crate) fn pages<T: JsonSchema>(mut self, name: &'static str) -> Self {
-        self.answer = Answer::Page(name, SchemaGenerator::subschema_for::<T>);
+        self.answer = Answer::Page { name, of: SchemaGenerator::subschema_for::<T>, echoes_limit: true };
         self.params(&[LIMIT, PAGE_TOKEN])
     }
     /// Reads `limit` and `page_token` where the answer is more than a page.
@@ -226,6 +231,14 @@ impl Doc {
     #[must_use]
     pub(crate) fn at_most_100(mut self) -> Self {
         self.params.iter_mut().filter(|param| param.name == LIMIT.name).for_each(|param| *param = LIMIT_100);
+        self
+    }
+    /// The answer never has `limit`, see [`Rules::without_limit`](crate::paging::Rules::without_limit).
+    #[must_use]
+    pub(crate) const fn without_limit(mut self) -> Self {
+        if let Answer::Page { name, of, .. } = self.answer {
+            self.answer = Answer::Page { name, of, echoes_limit: false };
+        }
         self
     }
     /// Reads `ascending`.

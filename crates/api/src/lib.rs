@@ -10,6 +10,7 @@ mod error;
 mod fields;
 mod handlers;
 mod limiter;
+mod llms;
 mod metrics;
 mod openapi;
 mod pages;

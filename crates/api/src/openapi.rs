@@ -178,7 +178,7 @@ fn success(doc: &Doc, responses: &mut SchemaGenerator) -> (u16, Value) {
     match doc.answer {
         Answer::Nothing => (204, json!({ "description": reason(204) })),
         Answer::Json(of) => json_answer(of(responses).to_value()),
-        Answer::Page(name, of) => json_answer(page(name, &of(responses))),
+        Answer::Page { name, of, echoes_limit } => json_answer(page(name, &of(responses), echoes_limit)),
         Answer::Bytes(media_type) => {
             (200, json!({ "description": reason(200), "content": { media_type: {} } }))
         }
@@ -186,8 +186,8 @@ fn success(doc: &Doc, responses: &mut SchemaGenerator) -> (u16, Value) {
 }
 
 /// A page of items below `name`, as [`Paging::reply`](crate::paging::Paging::reply) writes it.
-fn page(name: &str, item: &Schema) -> Value {
-    json!({
+fn page(name: &str, item: &Schema, echoes_limit: bool) -> Value {
+    let mut page = json!({
         "type": "object",
         "properties": {
             "count": { "type": "integer", "minimum": 0, "description": "Items in this page." },
@@ -196,7 +196,11 @@ fn page(name: &str, item: &Schema) -> Value {
             name: { "type": "array", "items": item, "description": "The items." },
         },
         "required": ["count", name],
-    })
+    });
+    if !echoes_limit && let Some(Value::Object(members)) = page.get_mut("properties") {
+        members.remove("limit");
+    }
+    page
 }
 
 /// Every status of a failure that the route can answer, and further ones of successes.
@@ -207,6 +211,10 @@ pub(crate) fn statuses(route: &Route, doc: &Doc) -> Vec<u16> {
     }
     if doc.body.is_some() {
         statuses.push(413);
+    }
+    // Only lists of texts can make a request line longer than the connection reads.
+    if doc.params.iter().any(|param| param.shape_is_texts()) {
+        statuses.push(414);
     }
     if route.path.contains('{') {
         statuses.push(404);
@@ -253,6 +261,7 @@ const fn reason(status: u16) -> &'static str {
         200 => "It worked.",
         204 => "It worked; there is no body.",
         206 => "The range that was asked for.",
+        414 => "The path and query are longer than 64 KiB; there is no body.",
         416 => "Nothing lies in the range that was asked for.",
         _ => "Another answer.",
     }

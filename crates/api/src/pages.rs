@@ -12,11 +12,14 @@ use podmail_app::auth::sha256;
 use podmail_domain::source::hex;
 
 use crate::error::{JSON, docs_page};
+use crate::llms;
 use crate::openapi;
 use crate::route::Route;
 
 /// How long clients may use a page without asking again.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+/// Markdown, as a type that browsers show.
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// Where pages lie: nothing else has to look for them.
@@ -56,6 +59,21 @@ impl Pages {
         self.made.get_or_init(|| {
             let document = openapi::document(&self.routes, &self.server, &self.docs_url);
             BTreeMap::from([
+                ("/llms.txt", Page::new(TEXT, llms::overview(&document, &self.server))),
+                ("/llms-full.txt", Page::new(TEXT, llms::full(&document, &self.server))),
+                ("/docs/api.md", Page::new(TEXT, include_str!("../../../docs/api.md").to_owned())),
+                (
+                    "/docs/operations.md",
+                    Page::new(TEXT, include_str!("../../../docs/operations.md").to_owned()),
+                ),
+                (
+                    "/docs/configuration.md",
+                    Page::new(TEXT, include_str!("../../../docs/configuration.md").to_owned()),
+                ),
+                (
+                    "/docs/compatibility.md",
+                    Page::new(TEXT, include_str!("../../../docs/compatibility.md").to_owned()),
+                ),
                 ("/openapi.json", Page::new(JSON, document.to_string())),
                 ("/docs/errors", Page::new(HTML, docs_page())),
             ])

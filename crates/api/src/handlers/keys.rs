@@ -39,9 +39,9 @@ pub(crate) fn routes() -> Vec<Route> {
     ] {
         routes.extend([
             Route::get(all, Permission::ApiKeyRead, list).describe(if all == "/v0/api-keys" {
-                doc("api_keys.list", "List API keys").params(&[family]).pages::<ApiKey>("api_keys").ascending()
+                doc("api_keys.list", "List API keys").params(&[family]).pages::<ApiKey>("api_keys").without_limit().ascending()
             } else {
-                doc("api_keys.list", "List API keys").pages::<ApiKey>("api_keys")
+                doc("api_keys.list", "List API keys").pages::<ApiKey>("api_keys").without_limit()
             }),
             Route::post(all, Permission::ApiKeyCreate, create).describe(
                 doc("api_keys.create", "Create an API key")

@@ -34,6 +34,7 @@ mod lists;
 mod mailbox;
 mod messages;
 mod readable;
+mod sdk;
 mod sending;
 mod threads;
 mod webhooks;
