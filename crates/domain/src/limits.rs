@@ -58,6 +58,8 @@ pub const DOWNLOAD_LINK_SECONDS: u64 = 3600;
 pub const IDEMPOTENCY_HOURS: u64 = 24;
 /// Days in which the `client_id` of a sent draft still names it.
 pub const SENT_DRAFT_DAYS: u64 = 30;
+/// Bytes of all attachments of one draft, decoded: 400.
+pub const DRAFT_ATTACHMENT_BYTES: u64 = 30 * 1024 * 1024;
 /// Hours in which the same mail again is not stored a second time.
 pub const DUPLICATE_HOURS: u64 = 24;
 /// Days another organization waits for a deleted address of the shared domain: 403 `resource_taken`.

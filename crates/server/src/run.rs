@@ -29,6 +29,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(10);
 const FLUSH: Duration = Duration::from_secs(20);
 /// Pause between two looks at scheduled drafts at least: clocks tick in steps.
 const DRAFT_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// How often claims from before the clock was set back, and drafts sent long ago, are looked for.
+const DRAFT_TIDY: Duration = Duration::from_secs(30);
 /// File in the data folder that holds a generated first key.
 const BOOTSTRAP_KEY: &str = "bootstrap-key";
 
@@ -180,7 +182,14 @@ fn work(app: &App, config: &Config, tasks: &Tasks, metrics: &Metrics) -> anyhow:
     });
     let (drafts, token) = (app.clone(), tasks.token());
     tasks.spawn("scheduled drafts", async move {
+        let mut tidied: Option<tokio::time::Instant> = None;
         while !token.is_cancelled() {
+            if tidied.is_none_or(|at| at.elapsed() >= DRAFT_TIDY) {
+                tidied = Some(tokio::time::Instant::now());
+                if let Err(error) = drafts.tidy_drafts().await {
+                    tracing::warn!(error = %error, "drafts could not be tidied");
+                }
+            }
             match drafts.send_due_drafts().await {
                 Ok(0) => {}
                 Ok(_) => continue,

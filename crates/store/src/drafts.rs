@@ -4,6 +4,7 @@
 //! it becomes one message, whoever else tries and whatever is killed when.
 
 mod change;
+mod tidy;
 mod work;
 
 use podmail_domain::thread::Attachment;

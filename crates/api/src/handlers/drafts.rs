@@ -190,6 +190,12 @@ async fn create(request: Request) -> Result<Reply> {
     if fields.raw("send_at").is_some() {
         caller.require(Permission::DraftSend)?;
     }
+    let client_id = fields.client_id();
+    if let Some(client_id) = &client_id
+        && let Some(known) = request.app.draft_of_client_id(caller, client_id).await?
+    {
+        return Reply::json(&known);
+    }
     let (to, cc, bcc) =
         (addresses(&mut fields, "to"), addresses(&mut fields, "cc"), addresses(&mut fields, "bcc"));
     let some = |given: &Option<Given>| given.as_ref().is_some_and(|given| !given.values.is_empty());
@@ -222,7 +228,6 @@ async fn create(request: Request) -> Result<Reply> {
         fields.refuse("reply_all", "reply_all cannot be combined with to, cc or bcc");
     }
     let send_at = send_at(&mut fields, request.app.now());
-    let client_id = fields.client_id();
     let mut issues = Vec::new();
     let checked = check::content(Kind::Send, input, &mut issues);
     for issue in issues {

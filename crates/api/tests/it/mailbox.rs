@@ -51,7 +51,7 @@ impl Mailbox {
         Self::of(World::new(change).await).await
     }
 
-    async fn of(world: World) -> Self {
+    pub(crate) async fn of(world: World) -> Self {
         let (organization, key) = world.organization("acme").await;
         world.inbox(&organization, DESK).await;
         Self { world, organization, key }

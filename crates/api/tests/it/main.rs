@@ -27,6 +27,7 @@ mod authorization;
 mod conventions;
 mod description;
 mod domains;
+mod draft_schedules;
 mod drafts;
 mod identity;
 mod inboxes;
@@ -46,7 +47,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) dns: MockResolver,
-    ids: Arc<TestIds>,
+    pub(crate) ids: Arc<TestIds>,
     _database: Database,
     _writer: tokio::task::JoinSet<()>,
 }

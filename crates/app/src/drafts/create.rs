@@ -25,14 +25,15 @@ pub struct NewDraftInput {
 }
 
 impl App {
+    /// What a `client_id` made, as it is now or as it was sent. A repeated create gets it whatever else it says: its
+    /// `send_at` may be over by now.
+    pub async fn draft_of_client_id(&self, caller: &Caller, client_id: &str) -> Result<Option<wire::Draft>> {
+        self.store().draft_by_client_id(&caller.scope, client_id, self.now()).await?.map(made).transpose()
+    }
+
     /// Makes a draft in the caller's inbox. A `client_id` that was used before gives what it made then.
     pub async fn create_draft(&self, caller: &Caller, input: NewDraftInput) -> Result<wire::Draft> {
         let (scope, now) = (&caller.scope, self.now());
-        if let Some(client_id) = &input.client_id
-            && let Some(known) = self.store().draft_by_client_id(scope, client_id, now).await?
-        {
-            return made(known);
-        }
         let source = match (&input.in_reply_to, &input.forward_of) {
             (Some(id), _) | (None, Some(id)) => Some(self.message(caller, id).await?),
             (None, None) => None,

@@ -8,7 +8,7 @@ mod work;
 use podmail_api_types::drafts as wire;
 use podmail_api_types::messages::AttachmentResponse;
 use podmail_domain::thread::Attachment;
-use podmail_domain::{AttachmentId, DraftId, Timestamp};
+use podmail_domain::{AttachmentId, DraftId, Timestamp, limits};
 use podmail_store::{
     Cursor, Draft, DraftChange, DraftChanged, DraftDeleted, DraftFile, DraftFilter, DraftState, LabelChange,
     Order, Page,
@@ -144,10 +144,9 @@ impl App {
             DraftChanged::Absent => Err(Error::NotFound("Draft")),
             DraftChanged::Sending => Err(sending()),
             DraftChanged::NoAttachment(n) => Err(Error::invalid(no_attachment(n))),
-            DraftChanged::TooManyRecipients => Err(too_big("to", podmail_domain::limits::SEND_RECIPIENTS)),
-            DraftChanged::TooManyAttachments => {
-                Err(too_big("add_attachments", podmail_domain::limits::SEND_ATTACHMENTS))
-            }
+            DraftChanged::TooManyRecipients => Err(too_big("to", limits::SEND_RECIPIENTS)),
+            DraftChanged::TooManyAttachments => Err(too_big("add_attachments", limits::SEND_ATTACHMENTS)),
+            DraftChanged::TooManyBytes => Err(too_large("add_attachments")),
             DraftChanged::TooManyLabels => Err(crate::messages::too_many_labels()),
         }
     }
@@ -167,6 +166,9 @@ impl App {
     /// Fetches and stores the attachments of one member of a request.
     async fn files(&self, caller: &Caller, field: &str, mut given: Vec<Given>) -> Result<Vec<DraftFile>> {
         self.fetch_attachments(field, &mut given).await?;
+        if given.iter().map(Given::bytes).sum::<u64>() > limits::DRAFT_ATTACHMENT_BYTES {
+            return Err(too_large(field));
+        }
         let mut files = Vec::with_capacity(given.len());
         for attachment in &given {
             let part = crate::send::compose::part(attachment);
@@ -209,6 +211,11 @@ fn object(file: &DraftFile) -> Option<String> {
 
 fn no_attachment(n: usize) -> Issue {
     Issue::custom(["remove_attachments".into(), n.into()], "The draft has no attachment with this id")
+}
+
+fn too_large(field: &str) -> Error {
+    let max = usize::try_from(limits::DRAFT_ATTACHMENT_BYTES).unwrap_or(usize::MAX);
+    Error::invalid(Issue::too_big([field.into()], "array", max))
 }
 
 fn sending() -> Error {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use podmail_domain::{Permissions, Timestamp};
 use podmail_store::{DraftClaim, DraftRelease, LabelChange, SendFailure};
 
@@ -19,10 +20,19 @@ impl App {
         let now = self.now();
         let claims = self.store().claim_due_drafts(now, now.plus(self.settings().work_lease), BATCH).await?;
         let count = claims.len();
-        for claim in claims {
-            self.send_due(claim).await?;
+        // Together, so that their commits are one; one that cannot be released runs out.
+        for outcome in join_all(claims.into_iter().map(|claim| self.send_due(claim))).await {
+            if let Err(error) = outcome {
+                tracing::error!(error = %error, "a scheduled draft waits until its lease is over");
+            }
         }
         Ok(count)
+    }
+
+    /// Frees drafts whose claim is from before the clock was set back, and forgets those sent long ago.
+    pub async fn tidy_drafts(&self) -> Result<()> {
+        while self.store().tidy_drafts(self.now(), self.settings().work_lease).await? > 0 {}
+        Ok(())
     }
 
     /// How long the worker may pause: until the next draft is due, or `longest`.

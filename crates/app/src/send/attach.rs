@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::check::{Attachment, Draft, Source};
+use super::check::{Attachment, Source};
 use crate::{App, Error, Issue, Result};
 
 /// Bytes of all attachments of one message that are fetched: 400 beyond.
@@ -11,13 +11,7 @@ const FETCHED_BYTES: usize = 30 * 1024 * 1024;
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl App {
-    /// Replaces URLs by their bytes. Nothing is stored when one cannot be fetched.
-    pub(super) async fn resolve_attachments(&self, mut draft: Draft) -> Result<Draft> {
-        self.fetch_attachments("attachments", &mut draft.attachments).await?;
-        Ok(draft)
-    }
-
-    /// The same for the attachments of one member of a request.
+    /// Replaces the URLs in one member of a request by their bytes. Nothing is stored when one cannot be fetched.
     pub(crate) async fn fetch_attachments(&self, field: &str, attachments: &mut [Attachment]) -> Result<()> {
         let mut left = FETCHED_BYTES;
         for (n, attachment) in attachments.iter_mut().enumerate() {

@@ -81,6 +81,16 @@ pub struct Attachment {
     pub(crate) content_id: Option<String>,
 }
 
+impl Attachment {
+    /// How many bytes are there.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.source {
+            Source::Bytes(bytes) => bytes.len() as u64,
+            Source::Url(_) => 0,
+        }
+    }
+}
+
 /// A checked request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {

@@ -31,6 +31,14 @@ impl Addressed {
     pub(crate) fn count(&self) -> usize {
         self.to.len() + self.cc.len() + self.bcc.len()
     }
+
+    /// Each address once: the first occurrence stays.
+    fn keep_first(&mut self) {
+        let mut seen = HashSet::new();
+        for list in [&mut self.to, &mut self.cc, &mut self.bcc] {
+            list.retain(|mailbox| seen.insert(mailbox.key()));
+        }
+    }
 }
 
 /// The message that is answered or passed on.
@@ -86,8 +94,10 @@ pub(crate) fn recipients(
     own: &Mailbox,
     separate: &HashSet<String>,
 ) -> Result<Addressed> {
-    let given = Addressed { to: draft.to.clone(), cc: draft.cc.clone(), bcc: draft.bcc.clone() };
+    let mut given = Addressed { to: draft.to.clone(), cc: draft.cc.clone(), bcc: draft.bcc.clone() };
     if draft.settled {
+        // Its lists were changed one by one.
+        given.keep_first();
         return Ok(given);
     }
     let all = match kind {
@@ -108,10 +118,7 @@ pub(crate) fn recipients(
     }
     cc.extend(given.cc);
     let mut addressed = Addressed { to, cc, bcc: given.bcc };
-    let mut seen = HashSet::new();
-    for list in [&mut addressed.to, &mut addressed.cc, &mut addressed.bcc] {
-        list.retain(|mailbox| seen.insert(mailbox.key()));
-    }
+    addressed.keep_first();
     if addressed.count() == 0 {
         // Only the own address was there.
         addressed.to.push(Mailbox { name: None, address: own.address.clone() });

@@ -144,16 +144,15 @@ impl App {
         draft: Draft,
         idempotency: Option<Idempotency>,
     ) -> Result<Sent> {
-        let draft = self.resolve_attachments(draft).await?;
         self.submit(caller, kind, draft, idempotency, None).await
     }
 
-    /// Sends a request whose attachments are there. `stored`: the draft that it is made of, which goes with it.
+    /// Sends a request. `stored`: the draft that it is made of, which goes with it.
     pub(crate) async fn submit(
         &self,
         caller: &Caller,
         kind: Kind<'_>,
-        draft: Draft,
+        mut draft: Draft,
         idempotency: Option<Idempotency>,
         stored: Option<&DraftClaim>,
     ) -> Result<Sent> {
@@ -164,6 +163,7 @@ impl App {
         if draft.track_opens && draft.html.is_some() {
             return Err(Error::Unprocessable("Open tracking is not available on this server".to_owned()));
         }
+        self.fetch_attachments("attachments", &mut draft.attachments).await?;
         let now = self.now();
         let own = own_mailbox(&inbox);
         let quote = caller.allows(Permission::MessageRead);

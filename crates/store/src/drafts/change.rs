@@ -120,6 +120,8 @@ pub enum DraftChanged {
     TooManyRecipients,
     /// It would have too many attachments.
     TooManyAttachments,
+    /// Its attachments would be too large together.
+    TooManyBytes,
     /// It would carry too many labels.
     TooManyLabels,
 }
@@ -365,6 +367,10 @@ async fn update(
     if content.attachments.len() > limits::SEND_ATTACHMENTS {
         return Ok(DraftChanged::TooManyAttachments);
     }
+    let bytes: u64 = content.attachments.iter().map(|attachment| attachment.size).sum();
+    if bytes > limits::DRAFT_ATTACHMENT_BYTES {
+        return Ok(DraftChanged::TooManyBytes);
+    }
     change.reply_to.apply(&mut content.reply_to);
     change.to.apply(&mut content.to);
     change.cc.apply(&mut content.cc);
@@ -388,8 +394,8 @@ async fn update(
         found.resume = if send_at.is_some() { DraftState::Scheduled } else { DraftState::Plain };
     }
     found.state = found.resume;
-    // Moves although the clock may stand still between two changes: lists are ordered by it.
-    found.updated_at = now.max(found.updated_at.plus(Duration::from_micros(1)));
+    // Moves although the clock may stand still between two changes: lists are ordered by it, and it shows milliseconds.
+    found.updated_at = now.max(found.updated_at.plus(Duration::from_millis(1)));
     let mut objects = Vec::new();
     for id in &change.remove_files {
         let gone: Vec<(Option<String>,)> = tx

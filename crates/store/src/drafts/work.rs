@@ -84,7 +84,12 @@ impl Store {
                 let mut claims = Vec::with_capacity(due.len());
                 for row in due {
                     let draft = row.read(*now)?;
-                    claims.push(take(tx, draft, *until).await?);
+                    if draft.send_at.is_some_and(|at| at > *now) {
+                        // Sent by hand ahead of its time by somebody who died: it waits on.
+                        super::change::save(tx, &draft).await?;
+                    } else {
+                        claims.push(take(tx, draft, *until).await?);
+                    }
                 }
                 Ok(claims)
             })

@@ -37,6 +37,14 @@ const CROSSING: &[(&str, &str)] = &[
     ("SELECT {COLUMNS} FROM drafts d WHERE d.due_at <=", "leasing, likewise"),
     ("SELECT d.due_at FROM drafts d", "when any draft is due"),
     (
+        "SELECT organization_id, draft_id FROM drafts WHERE due_at",
+        "claims that outlive every lease, whoever's",
+    ),
+    (
+        "SELECT organization_id, draft_id, snapshot FROM sent_drafts WHERE sent_at",
+        "what is to be forgotten, whoever's",
+    ),
+    (
         "SELECT organization_id, inbox_key FROM purges ORDER BY",
         "the purge worker takes any deleted inbox, then works in it",
     ),
