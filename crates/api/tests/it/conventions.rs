@@ -14,152 +14,160 @@ use crate::World;
 
 #[tokio::test]
 async fn credentials_are_refused_with_their_code() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let now = world.clock.now();
-    let (_, ending) = world.key(&scope, None, Some(now.plus(Duration::from_secs(1)))).await;
-    assert_eq!(world.get("/v0/auth/me", &ending).await.status, 200);
-    world.clock.advance(Duration::from_secs(2));
-    for (header, status, code) in [
-        (Some(format!("Bearer {key}")), 404, "not_found"),
-        (None, 401, "missing_authorization"),
-        (Some(format!("bearer {key}")), 401, "missing_authorization"),
-        (Some(format!("Bearer  {key}")), 401, "missing_authorization"),
-        (Some("Bearer ".to_owned()), 401, "missing_authorization"),
-        (Some("Bearer aaaa.bbbb.cccc".to_owned()), 401, "invalid_token_type"),
-        (Some("Bearer am_us_x".to_owned()), 401, "unknown_api_key"),
-        (Some(format!("Bearer {ending}")), 401, "api_key_expired"),
-    ] {
-        // The credential comes before the route.
-        let mut request = Request::builder().uri("/v0/no/such/route");
-        if let Some(header) = &header {
-            request = request.header("authorization", header);
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let now = world.clock.now();
+        let (_, ending) = world.key(&scope, None, Some(now.plus(Duration::from_secs(1)))).await;
+        assert_eq!(world.get("/v0/auth/me", &ending).await.status, 200);
+        world.clock.advance(Duration::from_secs(2));
+        for (header, status, code) in [
+            (Some(format!("Bearer {key}")), 404, "not_found"),
+            (None, 401, "missing_authorization"),
+            (Some(format!("bearer {key}")), 401, "missing_authorization"),
+            (Some(format!("Bearer  {key}")), 401, "missing_authorization"),
+            (Some("Bearer ".to_owned()), 401, "missing_authorization"),
+            (Some("Bearer aaaa.bbbb.cccc".to_owned()), 401, "invalid_token_type"),
+            (Some("Bearer am_us_x".to_owned()), 401, "unknown_api_key"),
+            (Some(format!("Bearer {ending}")), 401, "api_key_expired"),
+        ] {
+            // The credential comes before the route.
+            let mut request = Request::builder().uri("/v0/no/such/route");
+            if let Some(header) = &header {
+                request = request.header("authorization", header);
+            }
+            let answer = world.send(request.body(Full::<Bytes>::default()).unwrap()).await;
+            assert_eq!((answer.status, answer.code()), (status, code), "{header:?}");
+            assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401, "{header:?}");
+            assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
+            assert!(answer.headers.contains_key("x-request-id"));
+            let docs = answer.body["docs"].as_str().unwrap();
+            assert!(docs.ends_with(&format!("/errors#{code}")), "{docs}");
         }
-        let answer = world.send(request.body(Full::<Bytes>::default()).unwrap()).await;
-        assert_eq!((answer.status, answer.code()), (status, code), "{header:?}");
-        assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401, "{header:?}");
-        assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
-        assert!(answer.headers.contains_key("x-request-id"));
-        let docs = answer.body["docs"].as_str().unwrap();
-        assert!(docs.ends_with(&format!("/errors#{code}")), "{docs}");
     }
 }
 
 #[tokio::test]
 async fn unknown_routes_and_methods_are_not_found() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    for (method, path) in [
-        (Method::PUT, "/v0/inboxes"),
-        (Method::GET, "/v0/inboxes/"),
-        (Method::GET, "/v0/inboxes//messages"),
-        (Method::GET, "/v0/nothing"),
-        (Method::GET, "/v0"),
-        (Method::GET, "/elsewhere"),
-        (Method::POST, "/healthz"),
-    ] {
-        let answer = world.call(&method, path, Some(&key), "").await;
-        assert_eq!((answer.status, answer.code()), (404, "not_found"), "{method} {path}");
-        assert_eq!(answer.body["message"], "Route not found", "{method} {path}");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        for (method, path) in [
+            (Method::PUT, "/v0/inboxes"),
+            (Method::GET, "/v0/inboxes/"),
+            (Method::GET, "/v0/inboxes//messages"),
+            (Method::GET, "/v0/nothing"),
+            (Method::GET, "/v0"),
+            (Method::GET, "/elsewhere"),
+            (Method::POST, "/healthz"),
+        ] {
+            let answer = world.call(&method, path, Some(&key), "").await;
+            assert_eq!((answer.status, answer.code()), (404, "not_found"), "{method} {path}");
+            assert_eq!(answer.body["message"], "Route not found", "{method} {path}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_large_body_is_refused_before_it_is_kept() {
-    let world = World::new(|settings| settings.max_request_bytes = 100).await;
-    let (_, key) = world.organization("one").await;
-    let body = format!("{{\"x\":\"{}\"}}", "y".repeat(200));
-    let answer = world.call(&Method::POST, "/v0/pods", Some(&key), &body).await;
-    assert_eq!((answer.status, answer.code()), (413, "payload_too_large"));
-    assert_eq!(answer.body["message"], "Request body is larger than 100 bytes");
-    let answer = world.call(&Method::POST, "/v0/pods", None, &body).await;
-    assert_eq!(answer.status, 401);
+    for world in World::each(|settings| settings.max_request_bytes = 100).await {
+        let (_, key) = world.organization("one").await;
+        let body = format!("{{\"x\":\"{}\"}}", "y".repeat(200));
+        let answer = world.call(&Method::POST, "/v0/pods", Some(&key), &body).await;
+        assert_eq!((answer.status, answer.code()), (413, "payload_too_large"));
+        assert_eq!(answer.body["message"], "Request body is larger than 100 bytes");
+        let answer = world.call(&Method::POST, "/v0/pods", None, &body).await;
+        assert_eq!(answer.status, 401);
+    }
 }
 
 #[tokio::test]
 async fn bodies_are_json_objects_whatever_their_content_type() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let post = async |body: &str, content_type: &str| {
-        let request = Request::post("/v0/pods")
-            .header("authorization", format!("Bearer {key}"))
-            .header("content-type", content_type)
-            .body(Full::from(body.to_owned()));
-        world.send(request.unwrap()).await
-    };
-    for (body, content_type) in
-        [("", "a/b"), ("{}", "text/plain"), ("{\"name\":\"x\",\"unknown\":[1]}", "text/plain")]
-    {
-        let answer = post(body, content_type).await;
-        assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let post = async |body: &str, content_type: &str| {
+            let request = Request::post("/v0/pods")
+                .header("authorization", format!("Bearer {key}"))
+                .header("content-type", content_type)
+                .body(Full::from(body.to_owned()));
+            world.send(request.unwrap()).await
+        };
+        for (body, content_type) in
+            [("", "a/b"), ("{}", "text/plain"), ("{\"name\":\"x\",\"unknown\":[1]}", "text/plain")]
+        {
+            let answer = post(body, content_type).await;
+            assert_eq!(answer.status, 200, "{body}: {}", answer.text);
+        }
+        let answer = post("{\"name\":", "application/json").await;
+        assert_eq!((answer.status, answer.code()), (400, "validation_error"));
+        assert_eq!(answer.body["errors"][0]["path"], serde_json::json!([]));
+        assert_eq!(answer.body["errors"][0]["format"], "json_string");
+        let answer = post("[]", "application/json").await;
+        assert_eq!(answer.body["errors"][0]["code"], "invalid_type");
+        assert_eq!(answer.body["errors"][0]["expected"], "object");
     }
-    let answer = post("{\"name\":", "application/json").await;
-    assert_eq!((answer.status, answer.code()), (400, "validation_error"));
-    assert_eq!(answer.body["errors"][0]["path"], serde_json::json!([]));
-    assert_eq!(answer.body["errors"][0]["format"], "json_string");
-    let answer = post("[]", "application/json").await;
-    assert_eq!(answer.body["errors"][0]["code"], "invalid_type");
-    assert_eq!(answer.body["errors"][0]["expected"], "object");
 }
 
 #[tokio::test]
 async fn the_request_limit_is_per_organization_and_told_in_headers() {
-    let world = World::new(|settings| settings.requests_per_second = 1).await;
-    let (scope, key) = world.organization("one").await;
-    let (_, second) = world.key(&scope, None, None).await;
-    let (_, other) = world.organization("two").await;
-    let first = world.get("/v0/auth/me", &key).await;
-    assert_eq!((first.status, &first.headers["x-ratelimit-remaining"]), (200, &"1".parse().unwrap()));
-    world.get("/v0/auth/me", &second).await;
-    let refused = world.get("/v0/auth/me", &key).await;
-    assert_eq!((refused.status, refused.code()), (429, "rate_limit_exceeded"));
-    assert_eq!(refused.headers["retry-after"], "1");
-    assert_eq!(refused.headers["x-ratelimit-limit"], "2");
-    let reset: i64 = refused.headers["x-ratelimit-reset"].to_str().unwrap().parse().unwrap();
-    assert!(reset > world.clock.now().seconds());
-    assert_eq!(world.get("/v0/auth/me", &other).await.status, 200);
+    for world in World::each(|settings| settings.requests_per_second = 1).await {
+        let (scope, key) = world.organization("one").await;
+        let (_, second) = world.key(&scope, None, None).await;
+        let (_, other) = world.organization("two").await;
+        let first = world.get("/v0/auth/me", &key).await;
+        assert_eq!((first.status, &first.headers["x-ratelimit-remaining"]), (200, &"1".parse().unwrap()));
+        world.get("/v0/auth/me", &second).await;
+        let refused = world.get("/v0/auth/me", &key).await;
+        assert_eq!((refused.status, refused.code()), (429, "rate_limit_exceeded"));
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(refused.headers["x-ratelimit-limit"], "2");
+        let reset: i64 = refused.headers["x-ratelimit-reset"].to_str().unwrap().parse().unwrap();
+        assert!(reset > world.clock.now().seconds());
+        assert_eq!(world.get("/v0/auth/me", &other).await.status, 200);
+    }
 }
 
 #[tokio::test]
 async fn the_server_tells_how_it_is_without_a_key() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    world.get("/v0/auth/me", &key).await;
-    let get = async |path: &str| world.call(&Method::GET, path, None, "").await;
-    assert_eq!((get("/healthz").await.status, get("/healthz").await.text), (200, "ok".to_owned()));
-    assert_eq!(get("/readyz").await.body["status"], "ready");
-    let metrics = get("/metrics").await.text;
-    assert!(metrics.contains("podmail_up 1\n"), "{metrics}");
-    assert!(metrics.contains("route=\"/v0/auth/me\",status=\"2xx\"} 1"), "{metrics}");
-    assert!(get("/docs/errors").await.text.contains("id=\"validation_error\""));
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        world.get("/v0/auth/me", &key).await;
+        let get = async |path: &str| world.call(&Method::GET, path, None, "").await;
+        assert_eq!((get("/healthz").await.status, get("/healthz").await.text), (200, "ok".to_owned()));
+        assert_eq!(get("/readyz").await.body["status"], "ready");
+        let metrics = get("/metrics").await.text;
+        assert!(metrics.contains("podmail_up 1\n"), "{metrics}");
+        assert!(metrics.contains("route=\"/v0/auth/me\",status=\"2xx\"} 1"), "{metrics}");
+        assert!(get("/docs/errors").await.text.contains("id=\"validation_error\""));
+    }
 }
 
 #[tokio::test]
 async fn the_time_of_use_of_a_key_is_written_in_batches() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let used = async || world.get("/v0/api-keys", &key).await.body["api_keys"][0]["used_at"].clone();
-    assert_eq!(used().await, serde_json::Value::Null);
-    world.app.flush_used_keys().await.unwrap();
-    assert_eq!(used().await, world.clock.now().to_string());
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let used = async || world.get("/v0/api-keys", &key).await.body["api_keys"][0]["used_at"].clone();
+        assert_eq!(used().await, serde_json::Value::Null);
+        world.app.flush_used_keys().await.unwrap();
+        assert_eq!(used().await, world.clock.now().to_string());
+    }
 }
 
 #[tokio::test]
 async fn connections_are_served_until_the_shutdown() {
-    let world = World::new(|_| {}).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let stop = CancellationToken::new();
-    let mut server = tokio::task::JoinSet::new();
-    server.spawn(serve(listener, world.api.clone(), stop.clone()));
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"GET /v0/inboxes HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-    let mut seen = Vec::new();
-    while !String::from_utf8_lossy(&seen).contains("missing_authorization") {
-        assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+    for world in World::each(|_| {}).await {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(serve(listener, world.api.clone(), stop.clone()));
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /v0/inboxes HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains("missing_authorization") {
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "{}", String::from_utf8_lossy(&seen));
+        }
+        assert!(seen.starts_with(b"HTTP/1.1 401 "));
+        stop.cancel();
+        server.join_next().await.unwrap().unwrap();
+        assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "an idle connection is closed");
     }
-    assert!(seen.starts_with(b"HTTP/1.1 401 "));
-    stop.cancel();
-    server.join_next().await.unwrap().unwrap();
-    assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "an idle connection is closed");
 }

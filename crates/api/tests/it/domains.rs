@@ -66,315 +66,331 @@ fn of_type<'a>(domain: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
 
 #[tokio::test]
 async fn a_created_domain_shows_its_records_and_its_list_item_does_not() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let made = post(&world, "/v0/domains", &key, &json!({"domain": "Acme.Example."})).await;
-    assert_eq!(made.status, 200, "{}", made.text);
-    let domain = &made.body;
-    for (member, want) in [
-        ("domain_id", json!(D)),
-        ("domain", json!(D)),
-        ("status", json!("PENDING")),
-        ("reason", json!("dns_records_missing")),
-        ("feedback_enabled", json!(true)),
-        ("inbound_enabled", json!(true)),
-        ("subdomains_enabled", json!(false)),
-        ("tracking_enabled", json!(false)),
-        ("pod_id", Value::Null),
-        ("client_id", Value::Null),
-    ] {
-        assert_eq!(domain[member], want, "{member}");
-    }
-    let selector = domain["records"][1]["name"].as_str().unwrap().split('.').next().unwrap().to_owned();
-    let shown: Vec<(String, String, Value)> = domain["records"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| {
-            assert_eq!(r["status"], "MISSING");
-            let text = |name: &str| r[name].as_str().unwrap().to_owned();
-            (text("type"), text("name"), r["priority"].clone())
-        })
-        .collect();
-    let row = |kind: &str, name: &str, priority: Value| (kind.to_owned(), name.to_owned(), priority);
-    assert_eq!(
-        shown,
-        vec![
-            row("MX", D, json!(10)),
-            row("TXT", &format!("{selector}._domainkey.{D}"), Value::Null),
-            row("TXT", "mail.acme.example", Value::Null),
-            row("MX", "mail.acme.example", json!(10)),
-            row("TXT", "_dmarc.acme.example", Value::Null),
-        ]
-    );
-    let list = world.get("/v0/domains?limit=5", &key).await.body;
-    assert_eq!((&list["count"], &list["limit"]), (&json!(1), &json!(5)));
-    let item = &list["domains"][0];
-    assert_eq!(item["domain_id"], D);
-    for hidden in ["status", "reason", "records"] {
-        assert!(item.get(hidden).is_none(), "{hidden}");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": "Acme.Example."})).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        let domain = &made.body;
+        for (member, want) in [
+            ("domain_id", json!(D)),
+            ("domain", json!(D)),
+            ("status", json!("PENDING")),
+            ("reason", json!("dns_records_missing")),
+            ("feedback_enabled", json!(true)),
+            ("inbound_enabled", json!(true)),
+            ("subdomains_enabled", json!(false)),
+            ("tracking_enabled", json!(false)),
+            ("pod_id", Value::Null),
+            ("client_id", Value::Null),
+        ] {
+            assert_eq!(domain[member], want, "{member}");
+        }
+        let selector = domain["records"][1]["name"].as_str().unwrap().split('.').next().unwrap().to_owned();
+        let shown: Vec<(String, String, Value)> = domain["records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| {
+                assert_eq!(r["status"], "MISSING");
+                let text = |name: &str| r[name].as_str().unwrap().to_owned();
+                (text("type"), text("name"), r["priority"].clone())
+            })
+            .collect();
+        let row = |kind: &str, name: &str, priority: Value| (kind.to_owned(), name.to_owned(), priority);
+        assert_eq!(
+            shown,
+            vec![
+                row("MX", D, json!(10)),
+                row("TXT", &format!("{selector}._domainkey.{D}"), Value::Null),
+                row("TXT", "mail.acme.example", Value::Null),
+                row("MX", "mail.acme.example", json!(10)),
+                row("TXT", "_dmarc.acme.example", Value::Null),
+            ]
+        );
+        let list = world.get("/v0/domains?limit=5", &key).await.body;
+        assert_eq!((&list["count"], &list["limit"]), (&json!(1), &json!(5)));
+        let item = &list["domains"][0];
+        assert_eq!(item["domain_id"], D);
+        for hidden in ["status", "reason", "records"] {
+            assert!(item.get(hidden).is_none(), "{hidden}");
+        }
     }
 }
 
 #[tokio::test]
 async fn settings_decide_which_records_there_are() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    for (name, settings, mx, wildcard, cname) in [
-        ("a.example", json!({"inbound_enabled": false}), false, false, false),
-        ("b.example", json!({"subdomains_enabled": true}), true, true, false),
-        ("c.example", json!({"tracking_enabled": true}), true, false, true),
-        ("d.example", json!({"inbound_enabled": null}), true, false, false),
-    ] {
-        let mut body = settings;
-        body["domain"] = json!(name);
-        let domain = post(&world, "/v0/domains", &key, &body).await.body;
-        assert_eq!(of_type(&domain, "MX", name).is_some(), mx, "{name}");
-        assert_eq!(of_type(&domain, "MX", &format!("*.{name}")).is_some(), wildcard, "{name}");
-        assert_eq!(of_type(&domain, "CNAME", &format!("link.{name}")).is_some(), cname, "{name}");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        for (name, settings, mx, wildcard, cname) in [
+            ("a.example", json!({"inbound_enabled": false}), false, false, false),
+            ("b.example", json!({"subdomains_enabled": true}), true, true, false),
+            ("c.example", json!({"tracking_enabled": true}), true, false, true),
+            ("d.example", json!({"inbound_enabled": null}), true, false, false),
+        ] {
+            let mut body = settings;
+            body["domain"] = json!(name);
+            let domain = post(&world, "/v0/domains", &key, &body).await.body;
+            assert_eq!(of_type(&domain, "MX", name).is_some(), mx, "{name}");
+            assert_eq!(of_type(&domain, "MX", &format!("*.{name}")).is_some(), wildcard, "{name}");
+            assert_eq!(of_type(&domain, "CNAME", &format!("link.{name}")).is_some(), cname, "{name}");
+        }
     }
 }
 
 #[tokio::test]
 async fn bad_bodies_are_refused_with_every_violation() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let long = format!("{}.example", "a".repeat(64));
-    for (body, paths) in [
-        (json!({}), vec!["domain"]),
-        (json!({"domain": null}), vec!["domain"]),
-        (json!({"domain": 1}), vec!["domain"]),
-        (json!({"domain": "localhost"}), vec!["domain"]),
-        (json!({"domain": "1.2.3.4"}), vec!["domain"]),
-        (json!({"domain": "co.uk"}), vec!["domain"]),
-        (json!({"domain": long}), vec!["domain"]),
-        (json!({"domain": "mail.test"}), vec!["domain"]),
-        (json!({"domain": "x.mail.test"}), vec!["domain"]),
-        (
-            json!({"domain": D, "inbound_enabled": "yes", "client_id": "a@b"}),
-            vec!["inbound_enabled", "client_id"],
-        ),
-    ] {
-        let answer = post(&world, "/v0/domains", &key, &body).await;
-        assert_eq!((answer.status, answer.code()), (400, "validation_error"), "{body}");
-        let errors = answer.body["errors"].as_array().unwrap();
-        let seen: Vec<&str> = errors.iter().filter_map(|e| e["path"][0].as_str()).collect();
-        assert_eq!(seen, paths, "{body}");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let long = format!("{}.example", "a".repeat(64));
+        for (body, paths) in [
+            (json!({}), vec!["domain"]),
+            (json!({"domain": null}), vec!["domain"]),
+            (json!({"domain": 1}), vec!["domain"]),
+            (json!({"domain": "localhost"}), vec!["domain"]),
+            (json!({"domain": "1.2.3.4"}), vec!["domain"]),
+            (json!({"domain": "co.uk"}), vec!["domain"]),
+            (json!({"domain": long}), vec!["domain"]),
+            (json!({"domain": "mail.test"}), vec!["domain"]),
+            (json!({"domain": "x.mail.test"}), vec!["domain"]),
+            (
+                json!({"domain": D, "inbound_enabled": "yes", "client_id": "a@b"}),
+                vec!["inbound_enabled", "client_id"],
+            ),
+        ] {
+            let answer = post(&world, "/v0/domains", &key, &body).await;
+            assert_eq!((answer.status, answer.code()), (400, "validation_error"), "{body}");
+            let errors = answer.body["errors"].as_array().unwrap();
+            let seen: Vec<&str> = errors.iter().filter_map(|e| e["path"][0].as_str()).collect();
+            assert_eq!(seen, paths, "{body}");
+        }
+        post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
+        for body in [
+            json!({}),
+            json!({"feedback_enabled": null}),
+            json!({"feedback_enabled": 1}),
+            json!({"other": true}),
+        ] {
+            assert_eq!(patch(&world, &key, &body).await.status, 400, "{body}");
+        }
+        let unknown = world.call(&Method::PATCH, "/v0/domains/other.example", Some(&key), "{}").await;
+        assert_eq!((unknown.status, unknown.code()), (404, "not_found"));
     }
-    post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
-    for body in
-        [json!({}), json!({"feedback_enabled": null}), json!({"feedback_enabled": 1}), json!({"other": true})]
-    {
-        assert_eq!(patch(&world, &key, &body).await.status, 400, "{body}");
-    }
-    let unknown = world.call(&Method::PATCH, "/v0/domains/other.example", Some(&key), "{}").await;
-    assert_eq!((unknown.status, unknown.code()), (404, "not_found"));
 }
 
 #[tokio::test]
 async fn a_name_can_be_taken_once() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let (_, other) = world.organization("two").await;
-    let body = json!({"domain": D, "client_id": "c-1"});
-    let first = post(&world, "/v0/domains", &key, &body).await;
-    assert_eq!(post(&world, "/v0/domains", &key, &body).await.body, first.body);
-    for (key, code) in [(&key, "already_exists"), (&other, "resource_taken")] {
-        let answer = post(&world, "/v0/domains", key, &json!({"domain": D})).await;
-        assert_eq!((answer.status, answer.code()), (403, code));
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let (_, other) = world.organization("two").await;
+        let body = json!({"domain": D, "client_id": "c-1"});
+        let first = post(&world, "/v0/domains", &key, &body).await;
+        assert_eq!(post(&world, "/v0/domains", &key, &body).await.body, first.body);
+        for (key, code) in [(&key, "already_exists"), (&other, "resource_taken")] {
+            let answer = post(&world, "/v0/domains", key, &json!({"domain": D})).await;
+            assert_eq!((answer.status, answer.code()), (403, code));
+        }
     }
 }
 
 #[tokio::test]
 async fn a_published_domain_becomes_verified_when_asked_for() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let made = post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
-    publish(&world, &made);
-    let dkim = made["records"][1]["name"].as_str().unwrap();
-    world.dns.set_txt(dkim, vec![format!("v=DKIM1; k=rsa; p={}", "A".repeat(392))]);
-    let wrong = verify(&world, &key).await;
-    assert_eq!((&wrong["status"], &wrong["reason"]), (&json!("INVALID"), &json!("dns_records_invalid")));
-    assert_eq!(
-        (&wrong["records"][1]["status"], &wrong["records"][1]["reason"]),
-        (&json!("INVALID"), &json!("value_mismatch"))
-    );
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made =
+            post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
+        publish(&world, &made);
+        let dkim = made["records"][1]["name"].as_str().unwrap();
+        world.dns.set_txt(dkim, vec![format!("v=DKIM1; k=rsa; p={}", "A".repeat(392))]);
+        let wrong = verify(&world, &key).await;
+        assert_eq!((&wrong["status"], &wrong["reason"]), (&json!("INVALID"), &json!("dns_records_invalid")));
+        assert_eq!(
+            (&wrong["records"][1]["status"], &wrong["records"][1]["reason"]),
+            (&json!("INVALID"), &json!("value_mismatch"))
+        );
 
-    publish(&world, &made);
-    let google = Mx { priority: 1, host: "smtp.google.com".to_owned() };
-    let ours = Mx { priority: 10, host: made["records"][0]["value"].as_str().unwrap().to_owned() };
-    world.dns.set_mx(D, vec![google, ours]);
-    let right = verify(&world, &key).await;
-    assert_eq!((&right["status"], right.get("reason")), (&json!("VERIFIED"), None));
-    assert!(
-        right["records"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|r| r["status"] == "VALID" && r.get("reason").is_none())
-    );
+        publish(&world, &made);
+        let google = Mx { priority: 1, host: "smtp.google.com".to_owned() };
+        let ours = Mx { priority: 10, host: made["records"][0]["value"].as_str().unwrap().to_owned() };
+        world.dns.set_mx(D, vec![google, ours]);
+        let right = verify(&world, &key).await;
+        assert_eq!((&right["status"], right.get("reason")), (&json!("VERIFIED"), None));
+        assert!(
+            right["records"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|r| r["status"] == "VALID" && r.get("reason").is_none())
+        );
 
-    let path = format!("/v0/domains/{D}/verify");
-    let again = world.call(&Method::POST, &path, Some(&key), "").await;
-    assert_eq!((again.status, again.code()), (429, "rate_limit_exceeded"));
-    assert_eq!(again.headers["retry-after"], "10");
-    world.clock.advance(Duration::from_secs(10));
-    world.dns.set_failure(D, true);
-    let silent = world.call(&Method::POST, &path, Some(&key), "").await;
-    assert_eq!((silent.status, silent.code()), (422, "unprocessable"));
+        let path = format!("/v0/domains/{D}/verify");
+        let again = world.call(&Method::POST, &path, Some(&key), "").await;
+        assert_eq!((again.status, again.code()), (429, "rate_limit_exceeded"));
+        assert_eq!(again.headers["retry-after"], "10");
+        world.clock.advance(Duration::from_secs(10));
+        world.dns.set_failure(D, true);
+        let silent = world.call(&Method::POST, &path, Some(&key), "").await;
+        assert_eq!((silent.status, silent.code()), (422, "unprocessable"));
+    }
 }
 
 #[tokio::test]
 async fn another_provider_is_cut_off_only_on_purpose() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    world.dns.set_mx(D, vec![Mx { priority: 1, host: "aspmx.l.google.com".to_owned() }]);
-    let refused = post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
-    assert_eq!((refused.status, refused.code()), (422, "unprocessable"));
-    for body in [
-        json!({"domain": D, "allow_conflicting_provider": true}),
-        json!({"domain": D, "inbound_enabled": false}),
-    ] {
-        assert_eq!(post(&world, "/v0/domains", &key, &body).await.status, 200, "{body}");
-        let path = format!("/v0/domains/{D}");
-        assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        world.dns.set_mx(D, vec![Mx { priority: 1, host: "aspmx.l.google.com".to_owned() }]);
+        let refused = post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
+        assert_eq!((refused.status, refused.code()), (422, "unprocessable"));
+        for body in [
+            json!({"domain": D, "allow_conflicting_provider": true}),
+            json!({"domain": D, "inbound_enabled": false}),
+        ] {
+            assert_eq!(post(&world, "/v0/domains", &key, &body).await.status, 200, "{body}");
+            let path = format!("/v0/domains/{D}");
+            assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
+        }
     }
 }
 
 #[tokio::test]
 async fn a_new_setting_makes_a_verified_domain_pending_until_its_record_is_there() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
-    publish(&world, &made);
-    verify(&world, &key).await;
-    let changed = patch(&world, &key, &json!({"feedback_enabled": false})).await.body;
-    assert_eq!((&changed["feedback_enabled"], &changed["status"]), (&json!(false), &json!("VERIFIED")));
-    let changed = patch(&world, &key, &json!({"subdomains_enabled": true})).await.body;
-    assert_eq!((&changed["status"], &changed["feedback_enabled"]), (&json!("PENDING"), &json!(false)));
-    assert_eq!(of_type(&changed, "MX", "*.acme.example").unwrap()["status"], "MISSING");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+        publish(&world, &made);
+        verify(&world, &key).await;
+        let changed = patch(&world, &key, &json!({"feedback_enabled": false})).await.body;
+        assert_eq!((&changed["feedback_enabled"], &changed["status"]), (&json!(false), &json!("VERIFIED")));
+        let changed = patch(&world, &key, &json!({"subdomains_enabled": true})).await.body;
+        assert_eq!((&changed["status"], &changed["feedback_enabled"]), (&json!("PENDING"), &json!(false)));
+        assert_eq!(of_type(&changed, "MX", "*.acme.example").unwrap()["status"], "MISSING");
 
-    let inbox = json!({"username": "a", "domain": "x.acme.example"});
-    assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 422);
-    publish(&world, &changed);
-    assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
-    assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 200);
-    let list = world.get("/v0/domains", &key).await.body;
-    assert_eq!((&list["count"], &list["domains"][0]["domain"]), (&json!(1), &json!(D)));
+        let inbox = json!({"username": "a", "domain": "x.acme.example"});
+        assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 422);
+        publish(&world, &changed);
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        assert_eq!(post(&world, "/v0/inboxes", &key, &inbox).await.status, 200);
+        let list = world.get("/v0/domains", &key).await.body;
+        assert_eq!((&list["count"], &list["domains"][0]["domain"]), (&json!(1), &json!(D)));
 
-    let changed = patch(&world, &key, &json!({"tracking_enabled": true})).await.body;
-    publish(&world, &changed);
-    verify(&world, &key).await;
-    let reserved = json!({"username": "a", "domain": "link.acme.example"});
-    assert_eq!(post(&world, "/v0/inboxes", &key, &reserved).await.status, 422);
+        let changed = patch(&world, &key, &json!({"tracking_enabled": true})).await.body;
+        publish(&world, &changed);
+        verify(&world, &key).await;
+        let reserved = json!({"username": "a", "domain": "link.acme.example"});
+        assert_eq!(post(&world, "/v0/inboxes", &key, &reserved).await.status, 422);
+    }
 }
 
 #[tokio::test]
 async fn inboxes_need_a_domain_that_was_verified() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
-    let answer = post(&world, "/v0/inboxes", &key, &json!({"username": "a", "domain": D})).await;
-    assert_eq!((answer.status, answer.code()), (403, "domain_not_verified"));
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        post(&world, "/v0/domains", &key, &json!({"domain": D})).await;
+        let answer = post(&world, "/v0/inboxes", &key, &json!({"username": "a", "domain": D})).await;
+        assert_eq!((answer.status, answer.code()), (403, "domain_not_verified"));
+    }
 }
 
 #[tokio::test]
 async fn a_zone_file_is_text_whatever_the_client_accepts() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let made = post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
-    let request = Request::builder()
-        .uri(format!("/v0/domains/{D}/zone-file"))
-        .header("authorization", format!("Bearer {key}"))
-        .header("accept", "application/json");
-    let answer = world.send(request.body(Full::<Bytes>::default()).unwrap()).await;
-    assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, "text/plain"));
-    assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"acme.example.zone\"");
-    let mut lines = answer.text.lines();
-    assert_eq!(lines.next(), Some("; acme.example"));
-    for record in made["records"].as_array().unwrap() {
-        let line = lines.next().unwrap();
-        let kind = record["type"].as_str().unwrap();
-        let start = format!("{}. 300 IN {kind} ", record["name"].as_str().unwrap());
-        let data = line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}"));
-        let value = record["value"].as_str().unwrap();
-        match kind {
-            "TXT" => {
-                let strings: Vec<&str> = data.split("\" \"").map(|s| s.trim_matches('"')).collect();
-                assert!(strings.iter().all(|s| s.len() <= 255), "{line}");
-                assert_eq!(strings.concat(), value);
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made =
+            post(&world, "/v0/domains", &key, &json!({"domain": D, "tracking_enabled": true})).await.body;
+        let request = Request::builder()
+            .uri(format!("/v0/domains/{D}/zone-file"))
+            .header("authorization", format!("Bearer {key}"))
+            .header("accept", "application/json");
+        let answer = world.send(request.body(Full::<Bytes>::default()).unwrap()).await;
+        assert_eq!((answer.status, answer.headers["content-type"].to_str().unwrap()), (200, "text/plain"));
+        assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"acme.example.zone\"");
+        let mut lines = answer.text.lines();
+        assert_eq!(lines.next(), Some("; acme.example"));
+        for record in made["records"].as_array().unwrap() {
+            let line = lines.next().unwrap();
+            let kind = record["type"].as_str().unwrap();
+            let start = format!("{}. 300 IN {kind} ", record["name"].as_str().unwrap());
+            let data = line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}"));
+            let value = record["value"].as_str().unwrap();
+            match kind {
+                "TXT" => {
+                    let strings: Vec<&str> = data.split("\" \"").map(|s| s.trim_matches('"')).collect();
+                    assert!(strings.iter().all(|s| s.len() <= 255), "{line}");
+                    assert_eq!(strings.concat(), value);
+                }
+                "MX" => assert_eq!(data, format!("10 {value}.")),
+                _ => assert_eq!(data, format!("{value}.")),
             }
-            "MX" => assert_eq!(data, format!("10 {value}.")),
-            _ => assert_eq!(data, format!("{value}.")),
         }
+        assert_eq!(lines.next(), None);
     }
-    assert_eq!(lines.next(), None);
 }
 
 #[tokio::test]
 async fn a_pods_domain_is_seen_by_the_pod_and_the_organization_alone() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let (_, foreign) = world.organization("two").await;
-    let (pod, neighbour) = (world.pod(&scope, "a").await, world.pod(&scope, "b").await);
-    let (_, pod_key) = world.key(&pod, None, None).await;
-    let (_, neighbour_key) = world.key(&neighbour, None, None).await;
-    let pod_id = pod.pod().unwrap().to_string();
-    let below = format!("/v0/pods/{pod_id}/domains");
-    let made = post(&world, &below, &key, &json!({"domain": D})).await;
-    assert_eq!((made.status, &made.body["pod_id"]), (200, &json!(pod_id)));
-    let own = post(&world, "/v0/domains", &pod_key, &json!({"domain": "pod.example"})).await;
-    assert_eq!(own.body["pod_id"], json!(pod_id));
-    post(&world, "/v0/domains", &key, &json!({"domain": "all.example"})).await;
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let (_, foreign) = world.organization("two").await;
+        let (pod, neighbour) = (world.pod(&scope, "a").await, world.pod(&scope, "b").await);
+        let (_, pod_key) = world.key(&pod, None, None).await;
+        let (_, neighbour_key) = world.key(&neighbour, None, None).await;
+        let pod_id = pod.pod().unwrap().to_string();
+        let below = format!("/v0/pods/{pod_id}/domains");
+        let made = post(&world, &below, &key, &json!({"domain": D})).await;
+        assert_eq!((made.status, &made.body["pod_id"]), (200, &json!(pod_id)));
+        let own = post(&world, "/v0/domains", &pod_key, &json!({"domain": "pod.example"})).await;
+        assert_eq!(own.body["pod_id"], json!(pod_id));
+        post(&world, "/v0/domains", &key, &json!({"domain": "all.example"})).await;
 
-    let path = format!("/v0/domains/{D}");
-    let absent = world.get("/v0/domains/nobodys.example", &key).await;
-    for (path, key, status) in [
-        (path.as_str(), &key, 200),
-        (&path, &pod_key, 200),
-        (&path, &neighbour_key, 404),
-        (&path, &foreign, 404),
-        (&format!("{below}/{D}"), &key, 200),
-        (&format!("{below}/{D}"), &foreign, 404),
-        (&format!("{below}/all.example"), &key, 404),
-        ("/v0/domains/all.example", &pod_key, 404),
-    ] {
-        assert_eq!(world.get(path, key).await.status, status, "{path}");
-    }
-    let hidden = world.get(&path, &neighbour_key).await;
-    assert_eq!((hidden.code(), &hidden.body["message"]), ("not_found", &absent.body["message"]));
-    for (path, key, want) in [
-        ("/v0/domains", &key, vec!["all.example", "pod.example", D]),
-        ("/v0/domains", &pod_key, vec!["pod.example", D]),
-        (&below, &key, vec!["pod.example", D]),
-        ("/v0/domains", &neighbour_key, vec![]),
-    ] {
-        let list = world.get(path, key).await.body;
-        let mut names: Vec<&str> =
-            list["domains"].as_array().unwrap().iter().filter_map(|d| d["domain"].as_str()).collect();
-        // Made at the same instant: only the set is fixed.
-        names.sort_unstable();
-        let mut want = want;
-        want.sort_unstable();
-        assert_eq!(names, want, "{path}");
+        let path = format!("/v0/domains/{D}");
+        let absent = world.get("/v0/domains/nobodys.example", &key).await;
+        for (path, key, status) in [
+            (path.as_str(), &key, 200),
+            (&path, &pod_key, 200),
+            (&path, &neighbour_key, 404),
+            (&path, &foreign, 404),
+            (&format!("{below}/{D}"), &key, 200),
+            (&format!("{below}/{D}"), &foreign, 404),
+            (&format!("{below}/all.example"), &key, 404),
+            ("/v0/domains/all.example", &pod_key, 404),
+        ] {
+            assert_eq!(world.get(path, key).await.status, status, "{path}");
+        }
+        let hidden = world.get(&path, &neighbour_key).await;
+        assert_eq!((hidden.code(), &hidden.body["message"]), ("not_found", &absent.body["message"]));
+        for (path, key, want) in [
+            ("/v0/domains", &key, vec!["all.example", "pod.example", D]),
+            ("/v0/domains", &pod_key, vec!["pod.example", D]),
+            (&below, &key, vec!["pod.example", D]),
+            ("/v0/domains", &neighbour_key, vec![]),
+        ] {
+            let list = world.get(path, key).await.body;
+            let mut names: Vec<&str> =
+                list["domains"].as_array().unwrap().iter().filter_map(|d| d["domain"].as_str()).collect();
+            // Made at the same instant: only the set is fixed.
+            names.sort_unstable();
+            let mut want = want;
+            want.sort_unstable();
+            assert_eq!(names, want, "{path}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_deleted_domain_stops_mail_and_leaves_its_inboxes_readable() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
-    publish(&world, &made);
-    verify(&world, &key).await;
-    inbox_on_domain(&world, &scope, "a@acme.example").await;
-    let address = ["a@acme.example".to_owned()];
-    assert_eq!(world.store.routes(&address).await.unwrap().len(), 1);
-    let path = format!("/v0/domains/{D}");
-    assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
-    assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 404);
-    assert_eq!(world.store.routes(&address).await.unwrap().len(), 0);
-    assert!(world.store.sending_domain(&scope, D).await.unwrap().is_none());
-    assert_eq!(world.get("/v0/inboxes/a@acme.example", &key).await.status, 200);
-    assert_eq!(world.get("/v0/inboxes/a@acme.example/messages", &key).await.status, 200);
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+        publish(&world, &made);
+        verify(&world, &key).await;
+        inbox_on_domain(&world, &scope, "a@acme.example").await;
+        let address = ["a@acme.example".to_owned()];
+        assert_eq!(world.store.routes(&address).await.unwrap().len(), 1);
+        let path = format!("/v0/domains/{D}");
+        assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
+        assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 404);
+        assert_eq!(world.store.routes(&address).await.unwrap().len(), 0);
+        assert!(world.store.sending_domain(&scope, D).await.unwrap().is_none());
+        assert_eq!(world.get("/v0/inboxes/a@acme.example", &key).await.status, 200);
+        assert_eq!(world.get("/v0/inboxes/a@acme.example/messages", &key).await.status, 200);
+    }
 }

@@ -33,369 +33,402 @@ fn ids(answer: &Answer, list: &str, id: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_new_organization_has_one_pod_that_cannot_be_deleted() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let organization = scope.organization().to_string();
-    let pods = world.get("/v0/pods", &key).await;
-    assert_eq!(pods.status, 200);
-    assert_eq!(
-        pods.body,
-        json!({ "count": 1, "pods": [{
-            "pod_id": organization, "name": "Default Pod",
-            "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z",
-        }]})
-    );
-    let answer = world.remove(&format!("/v0/pods/{organization}"), &key).await;
-    expect(&answer, 409, "cannot_delete");
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let organization = scope.organization().to_string();
+        let pods = world.get("/v0/pods", &key).await;
+        assert_eq!(pods.status, 200);
+        assert_eq!(
+            pods.body,
+            json!({ "count": 1, "pods": [{
+                "pod_id": organization, "name": "Default Pod",
+                "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z",
+            }]})
+        );
+        let answer = world.remove(&format!("/v0/pods/{organization}"), &key).await;
+        expect(&answer, 409, "cannot_delete");
 
-    let shown = world.get("/v0/organizations", &key).await;
-    assert_eq!(
-        shown.body,
-        json!({
-            "organization_id": organization, "inbox_count": 0, "domain_count": 0,
-            "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z",
-        })
-    );
-    let change = OrganizationChange { inbox_limit: Some(Some(3)), ..OrganizationChange::default() };
-    world.app.operator_set_organization("one", change).await.unwrap();
-    assert_eq!(world.get("/v0/organizations", &key).await.body["inbox_limit"], 3);
+        let shown = world.get("/v0/organizations", &key).await;
+        assert_eq!(
+            shown.body,
+            json!({
+                "organization_id": organization, "inbox_count": 0, "domain_count": 0,
+                "updated_at": "2026-03-01T09:00:00.000Z", "created_at": "2026-03-01T09:00:00.000Z",
+            })
+        );
+        let change = OrganizationChange { inbox_limit: Some(Some(3)), ..OrganizationChange::default() };
+        world.app.operator_set_organization("one", change).await.unwrap();
+        assert_eq!(world.get("/v0/organizations", &key).await.body["inbox_limit"], 3);
+    }
 }
 
 #[tokio::test]
 async fn a_pod_is_found_by_its_client_id_and_made_once() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    let first = world.post_json("/v0/pods", &key, &json!({ "name": " Tenant ", "client_id": "t-1" })).await;
-    assert_eq!(
-        (first.status, &first.body["name"], &first.body["client_id"]),
-        (200, &json!("Tenant"), &json!("t-1"))
-    );
-    let again = world.post_json("/v0/pods", &key, &json!({ "name": "Other", "client_id": "t-1" })).await;
-    assert_eq!(again.body, first.body);
-    assert_eq!(world.get("/v0/pods/t-1", &key).await.body, first.body);
-    assert_eq!(world.post_json("/v0/pods", &key, &json!({})).await.body["name"], "My Pod");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let first =
+            world.post_json("/v0/pods", &key, &json!({ "name": " Tenant ", "client_id": "t-1" })).await;
+        assert_eq!(
+            (first.status, &first.body["name"], &first.body["client_id"]),
+            (200, &json!("Tenant"), &json!("t-1"))
+        );
+        let again = world.post_json("/v0/pods", &key, &json!({ "name": "Other", "client_id": "t-1" })).await;
+        assert_eq!(again.body, first.body);
+        assert_eq!(world.get("/v0/pods/t-1", &key).await.body, first.body);
+        assert_eq!(world.post_json("/v0/pods", &key, &json!({})).await.body["name"], "My Pod");
 
-    let refused = world.post_json("/v0/pods", &key, &json!({ "name": "  ", "client_id": "a@b" })).await;
-    expect(&refused, 400, "validation_error");
-    let paths: Vec<&Value> =
-        refused.body["errors"].as_array().unwrap().iter().map(|issue| &issue["path"]).collect();
-    assert_eq!(paths, [&json!(["name"]), &json!(["client_id"])]);
-    for name in ["x".repeat(257), "a\nb".to_owned()] {
-        expect(&world.post_json("/v0/pods", &key, &json!({ "name": name })).await, 400, "validation_error");
+        let refused = world.post_json("/v0/pods", &key, &json!({ "name": "  ", "client_id": "a@b" })).await;
+        expect(&refused, 400, "validation_error");
+        let paths: Vec<&Value> =
+            refused.body["errors"].as_array().unwrap().iter().map(|issue| &issue["path"]).collect();
+        assert_eq!(paths, [&json!(["name"]), &json!(["client_id"])]);
+        for name in ["x".repeat(257), "a\nb".to_owned()] {
+            expect(
+                &world.post_json("/v0/pods", &key, &json!({ "name": name })).await,
+                400,
+                "validation_error",
+            );
+        }
+
+        assert_eq!(world.remove("/v0/pods/t-1", &key).await.status, 204);
+        expect(&world.get("/v0/pods/t-1", &key).await, 404, "not_found");
+        let fresh = world.post_json("/v0/pods", &key, &json!({ "client_id": "t-1" })).await;
+        assert_ne!(fresh.body["pod_id"], first.body["pod_id"]);
     }
-
-    assert_eq!(world.remove("/v0/pods/t-1", &key).await.status, 204);
-    expect(&world.get("/v0/pods/t-1", &key).await, 404, "not_found");
-    let fresh = world.post_json("/v0/pods", &key, &json!({ "client_id": "t-1" })).await;
-    assert_ne!(fresh.body["pod_id"], first.body["pod_id"]);
 }
 
 #[tokio::test]
 async fn a_pod_with_an_inbox_is_not_deleted_and_its_keys_end_with_it() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let pod = world.pod(&scope, "tenant").await;
-    let (_, pod_key) = world.key(&pod, None, None).await;
-    let inbox = world.inbox(&pod, "desk@mail.test").await;
-    let path = format!("/v0/pods/{}", pod.pod().unwrap());
-    let refused = world.remove(&path, &key).await;
-    expect(&refused, 409, "cannot_delete");
-    assert_eq!(refused.body["message"], "Cannot delete Pod: Cannot delete pod with existing inboxes");
-    assert!(world.store.delete_inbox(&inbox, world.clock.now()).await.unwrap());
-    assert_eq!(world.get("/v0/auth/me", &pod_key).await.status, 200);
-    assert_eq!(world.remove(&path, &key).await.status, 204);
-    expect(&world.get("/v0/auth/me", &pod_key).await, 401, "unknown_api_key");
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let pod = world.pod(&scope, "tenant").await;
+        let (_, pod_key) = world.key(&pod, None, None).await;
+        let inbox = world.inbox(&pod, "desk@mail.test").await;
+        let path = format!("/v0/pods/{}", pod.pod().unwrap());
+        let refused = world.remove(&path, &key).await;
+        expect(&refused, 409, "cannot_delete");
+        assert_eq!(refused.body["message"], "Cannot delete Pod: Cannot delete pod with existing inboxes");
+        assert!(world.store.delete_inbox(&inbox, world.clock.now()).await.unwrap());
+        assert_eq!(world.get("/v0/auth/me", &pod_key).await.status, 200);
+        assert_eq!(world.remove(&path, &key).await.status, 204);
+        expect(&world.get("/v0/auth/me", &pod_key).await, 401, "unknown_api_key");
+    }
 }
 
 #[tokio::test]
 async fn a_key_says_who_it_is_at_every_level() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let pod = world.pod(&scope, "tenant").await;
-    let inbox = world.inbox(&pod, "desk@mail.test").await;
-    let (pod_key_id, pod_key) = world.key(&pod, Some("{}"), None).await;
-    let (inbox_key_id, inbox_key) = world.key(&inbox, None, None).await;
-    let (organization, pod_id) = (scope.organization().to_string(), pod.pod().unwrap().to_string());
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let pod = world.pod(&scope, "tenant").await;
+        let inbox = world.inbox(&pod, "desk@mail.test").await;
+        let (pod_key_id, pod_key) = world.key(&pod, Some("{}"), None).await;
+        let (inbox_key_id, inbox_key) = world.key(&inbox, None, None).await;
+        let (organization, pod_id) = (scope.organization().to_string(), pod.pod().unwrap().to_string());
 
-    let me = world.get("/v0/auth/me", &key).await;
-    assert_eq!(
-        (&me.body["scope_type"], &me.body["scope_id"]),
-        (&json!("organization"), &json!(organization))
-    );
-    assert!(me.body.get("pod_id").is_none() && me.body.get("inbox_id").is_none());
-    assert_eq!(
-        world.get("/v0/auth/me", &pod_key).await.body,
-        json!({
-            "scope_type": "pod", "scope_id": pod_id, "organization_id": organization,
-            "pod_id": pod_id, "api_key_id": pod_key_id,
-        })
-    );
-    assert_eq!(
-        world.get("/v0/auth/me", &inbox_key).await.body,
-        json!({
-            "scope_type": "inbox", "scope_id": "desk@mail.test", "organization_id": organization,
-            "pod_id": pod_id, "inbox_id": "desk@mail.test", "api_key_id": inbox_key_id,
-        })
-    );
+        let me = world.get("/v0/auth/me", &key).await;
+        assert_eq!(
+            (&me.body["scope_type"], &me.body["scope_id"]),
+            (&json!("organization"), &json!(organization))
+        );
+        assert!(me.body.get("pod_id").is_none() && me.body.get("inbox_id").is_none());
+        assert_eq!(
+            world.get("/v0/auth/me", &pod_key).await.body,
+            json!({
+                "scope_type": "pod", "scope_id": pod_id, "organization_id": organization,
+                "pod_id": pod_id, "api_key_id": pod_key_id,
+            })
+        );
+        assert_eq!(
+            world.get("/v0/auth/me", &inbox_key).await.body,
+            json!({
+                "scope_type": "inbox", "scope_id": "desk@mail.test", "organization_id": organization,
+                "pod_id": pod_id, "inbox_id": "desk@mail.test", "api_key_id": inbox_key_id,
+            })
+        );
 
-    expect(&world.get(&format!("/v0/pods/{pod_id}"), &inbox_key).await, 403, "forbidden");
-    let (_, pod_key) = world.key(&pod, None, None).await;
-    assert_eq!(ids(&world.get("/v0/pods", &pod_key).await, "pods", "pod_id"), [pod_id]);
-    let default = PodId::default_of(scope.organization());
-    expect(&world.get(&format!("/v0/pods/{default}"), &pod_key).await, 404, "not_found");
-    expect(&world.post_json("/v0/pods", &pod_key, &json!({})).await, 403, "missing_permission");
-    let refused = world.get("/v0/organizations", &pod_key).await;
-    expect(&refused, 403, "missing_permission");
-    assert!(refused.body["fix"].as_str().unwrap().contains("organization_read"));
+        expect(&world.get(&format!("/v0/pods/{pod_id}"), &inbox_key).await, 403, "forbidden");
+        let (_, pod_key) = world.key(&pod, None, None).await;
+        assert_eq!(ids(&world.get("/v0/pods", &pod_key).await, "pods", "pod_id"), [pod_id]);
+        let default = PodId::default_of(scope.organization());
+        expect(&world.get(&format!("/v0/pods/{default}"), &pod_key).await, 404, "not_found");
+        expect(&world.post_json("/v0/pods", &pod_key, &json!({})).await, 403, "missing_permission");
+        let refused = world.get("/v0/organizations", &pod_key).await;
+        expect(&refused, 403, "missing_permission");
+        assert!(refused.body["fix"].as_str().unwrap().contains("organization_read"));
+    }
 }
 
 #[tokio::test]
 async fn a_created_key_shows_its_secret_once_and_its_use_once_it_is_flushed() {
-    let world = World::new(|_| {}).await;
-    let (_, key) = world.organization("one").await;
-    world.clock.advance(Duration::from_secs(1));
-    let made = world.call(&Method::POST, "/v0/api-keys", Some(&key), "").await;
-    assert_eq!((made.status, &made.body["name"]), (200, &json!("My API Key")));
-    let secret = made.body["api_key"].as_str().unwrap().to_owned();
-    assert!(secret.starts_with("am_us_") && secret.len() == 70, "{secret}");
-    let prefix: String = secret.chars().take(12).collect();
-    assert_eq!(made.body["prefix"], prefix);
-    let id = made.body["api_key_id"].as_str().unwrap().to_owned();
-    let path = format!("/v0/api-keys/{id}");
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        world.clock.advance(Duration::from_secs(1));
+        let made = world.call(&Method::POST, "/v0/api-keys", Some(&key), "").await;
+        assert_eq!((made.status, &made.body["name"]), (200, &json!("My API Key")));
+        let secret = made.body["api_key"].as_str().unwrap().to_owned();
+        assert!(secret.starts_with("am_us_") && secret.len() == 70, "{secret}");
+        let prefix: String = secret.chars().take(12).collect();
+        assert_eq!(made.body["prefix"], prefix);
+        let id = made.body["api_key_id"].as_str().unwrap().to_owned();
+        let path = format!("/v0/api-keys/{id}");
 
-    let list = world.get("/v0/api-keys?limit=1", &key).await;
-    assert!(list.body.get("limit").is_none() && list.body["next_page_token"].is_string(), "{}", list.text);
-    assert_eq!(
-        list.body["api_keys"],
-        json!([{
-            "type": "bearer", "api_key_id": id, "prefix": prefix, "name": "My API Key",
-            "created_at": "2026-03-01T09:00:01.000Z", "updated_at": "2026-03-01T09:00:01.000Z",
-        }])
-    );
-    assert!(!list.text.contains(&secret));
-    let none = world.get("/v0/api-keys?type=public_key", &key).await;
-    assert_eq!(none.body, json!({ "count": 0, "api_keys": [] }));
-    expect(&world.get("/v0/api-keys?type=x", &key).await, 400, "validation_error");
+        let list = world.get("/v0/api-keys?limit=1", &key).await;
+        assert!(
+            list.body.get("limit").is_none() && list.body["next_page_token"].is_string(),
+            "{}",
+            list.text
+        );
+        assert_eq!(
+            list.body["api_keys"],
+            json!([{
+                "type": "bearer", "api_key_id": id, "prefix": prefix, "name": "My API Key",
+                "created_at": "2026-03-01T09:00:01.000Z", "updated_at": "2026-03-01T09:00:01.000Z",
+            }])
+        );
+        assert!(!list.text.contains(&secret));
+        let none = world.get("/v0/api-keys?type=public_key", &key).await;
+        assert_eq!(none.body, json!({ "count": 0, "api_keys": [] }));
+        expect(&world.get("/v0/api-keys?type=x", &key).await, 400, "validation_error");
 
-    assert_eq!(world.get("/v0/auth/me", &secret).await.status, 200);
-    world.app.flush_used_keys().await.unwrap();
-    let shown = world.get(&path, &key).await;
-    assert_eq!(shown.body["used_at"], "2026-03-01T09:00:01.000Z");
-    assert_eq!(world.remove(&path, &secret).await.status, 204, "a key may delete itself");
-    expect(&world.get("/v0/auth/me", &secret).await, 401, "unknown_api_key");
-    expect(&world.remove(&path, &key).await, 404, "not_found");
+        assert_eq!(world.get("/v0/auth/me", &secret).await.status, 200);
+        world.app.flush_used_keys().await.unwrap();
+        let shown = world.get(&path, &key).await;
+        assert_eq!(shown.body["used_at"], "2026-03-01T09:00:01.000Z");
+        assert_eq!(world.remove(&path, &secret).await.status, 204, "a key may delete itself");
+        expect(&world.get("/v0/auth/me", &secret).await, 401, "unknown_api_key");
+        expect(&world.remove(&path, &key).await, 404, "not_found");
+    }
 }
 
 #[tokio::test]
 async fn the_route_decides_the_level_of_a_key_and_what_a_list_shows() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let pod = world.pod(&scope, "tenant").await;
-    world.inbox(&pod, "desk@mail.test").await;
-    let pod_id = pod.pod().unwrap().to_string();
-    let (of_pod, of_inbox) = (format!("/v0/pods/{pod_id}/api-keys"), "/v0/inboxes/desk@mail.test/api-keys");
-    let (_, pod_key) = world.key(&pod, None, None).await;
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let pod = world.pod(&scope, "tenant").await;
+        world.inbox(&pod, "desk@mail.test").await;
+        let pod_id = pod.pod().unwrap().to_string();
+        let (of_pod, of_inbox) =
+            (format!("/v0/pods/{pod_id}/api-keys"), "/v0/inboxes/desk@mail.test/api-keys");
+        let (_, pod_key) = world.key(&pod, None, None).await;
 
-    let a = world.post_json(&of_pod, &key, &json!({ "name": "a" })).await;
-    assert_eq!((&a.body["pod_id"], a.body.get("inbox_id")), (&json!(pod_id), None));
-    let b = world.post_json(of_inbox, &pod_key, &json!({ "name": "b" })).await;
-    assert_eq!((&b.body["pod_id"], &b.body["inbox_id"]), (&json!(pod_id), &json!("desk@mail.test")));
-    let c = world.post_json("/v0/api-keys", &pod_key, &json!({ "name": "c" })).await;
-    assert_eq!(c.body["pod_id"], pod_id, "the caller's own level");
-    let inbox_key = b.body["api_key"].as_str().unwrap();
-    let d = world.post_json("/v0/api-keys", inbox_key, &json!({ "name": "d" })).await;
-    assert_eq!(d.body["inbox_id"], "desk@mail.test");
+        let a = world.post_json(&of_pod, &key, &json!({ "name": "a" })).await;
+        assert_eq!((&a.body["pod_id"], a.body.get("inbox_id")), (&json!(pod_id), None));
+        let b = world.post_json(of_inbox, &pod_key, &json!({ "name": "b" })).await;
+        assert_eq!((&b.body["pod_id"], &b.body["inbox_id"]), (&json!(pod_id), &json!("desk@mail.test")));
+        let c = world.post_json("/v0/api-keys", &pod_key, &json!({ "name": "c" })).await;
+        assert_eq!(c.body["pod_id"], pod_id, "the caller's own level");
+        let inbox_key = b.body["api_key"].as_str().unwrap();
+        let d = world.post_json("/v0/api-keys", inbox_key, &json!({ "name": "d" })).await;
+        assert_eq!(d.body["inbox_id"], "desk@mail.test");
 
-    for (path, who, want) in [
-        ("/v0/api-keys?ascending=true", key.as_str(), vec!["first", "k", "a", "b", "c", "d"]),
-        ("/v0/api-keys?ascending=true", &pod_key, vec!["k", "a", "b", "c", "d"]),
-        ("/v0/api-keys", inbox_key, vec!["d", "b"]),
-        (&of_pod, &key, vec!["c", "a", "k"]),
-        (of_inbox, &key, vec!["d", "b"]),
-    ] {
-        assert_eq!(ids(&world.get(path, who).await, "api_keys", "name"), want, "{path}");
+        for (path, who, want) in [
+            ("/v0/api-keys?ascending=true", key.as_str(), vec!["first", "k", "a", "b", "c", "d"]),
+            ("/v0/api-keys?ascending=true", &pod_key, vec!["k", "a", "b", "c", "d"]),
+            ("/v0/api-keys", inbox_key, vec!["d", "b"]),
+            (&of_pod, &key, vec!["c", "a", "k"]),
+            (of_inbox, &key, vec!["d", "b"]),
+        ] {
+            assert_eq!(ids(&world.get(path, who).await, "api_keys", "name"), want, "{path}");
+        }
+        let (a, b) = (a.body["api_key_id"].as_str().unwrap(), b.body["api_key_id"].as_str().unwrap());
+        expect(&world.remove(&format!("{of_pod}/{b}"), &key).await, 404, "not_found");
+        expect(&world.remove(&format!("{of_inbox}/{a}"), &key).await, 404, "not_found");
+        expect(&world.get(&format!("{of_pod}/{a}"), &key).await, 404, "not_found");
+        assert_eq!(
+            world.patch_json(&format!("{of_inbox}/{b}"), &key, &json!({ "name": "B" })).await.body["name"],
+            "B"
+        );
+        assert_eq!(world.remove(&format!("{of_pod}/{a}"), &key).await.status, 204);
     }
-    let (a, b) = (a.body["api_key_id"].as_str().unwrap(), b.body["api_key_id"].as_str().unwrap());
-    expect(&world.remove(&format!("{of_pod}/{b}"), &key).await, 404, "not_found");
-    expect(&world.remove(&format!("{of_inbox}/{a}"), &key).await, 404, "not_found");
-    expect(&world.get(&format!("{of_pod}/{a}"), &key).await, 404, "not_found");
-    assert_eq!(
-        world.patch_json(&format!("{of_inbox}/{b}"), &key, &json!({ "name": "B" })).await.body["name"],
-        "B"
-    );
-    assert_eq!(world.remove(&format!("{of_pod}/{a}"), &key).await.status, 204);
 }
 
 #[tokio::test]
 async fn a_key_hands_out_and_takes_away_no_more_than_it_has() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let own = r#"{"api_key_create":true,"api_key_update":true,"api_key_delete":true,"message_read":true,"app_connect":true,"message_send":false}"#;
-    let (own_id, weak) = world.key(&scope, Some(own), None).await;
-    let (strong_id, _) = world.key(&scope, None, None).await;
-    let (other_id, _) = world.key(&scope, Some(r#"{"message_send":true}"#), None).await;
-    let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let own = r#"{"api_key_create":true,"api_key_update":true,"api_key_delete":true,"message_read":true,"app_connect":true,"message_send":false}"#;
+        let (own_id, weak) = world.key(&scope, Some(own), None).await;
+        let (strong_id, _) = world.key(&scope, None, None).await;
+        let (other_id, _) = world.key(&scope, Some(r#"{"message_send":true}"#), None).await;
+        let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
 
-    let refused =
-        create(&weak, json!({ "permissions": { "message_read": true, "message_send": true } })).await;
-    expect(&refused, 403, "permission_escalation");
-    assert!(refused.body["fix"].as_str().unwrap().contains("message_send"), "{}", refused.text);
-    assert_eq!(
-        create(&weak, json!({})).await.body["permissions"],
-        json!({ "api_key_create": true, "api_key_update": true, "api_key_delete": true, "message_read": true }),
-        "opt-in flags are not passed on unasked"
-    );
-    expect(&create(&weak, json!({ "permissions": null })).await, 403, "unrestricted_key_required");
-    let child =
-        create(&weak, json!({ "permissions": { "message_read": true, "message_send": false } })).await;
-    assert_eq!(
-        child.body["permissions"],
-        json!({ "message_read": true, "message_send": false }),
-        "as stored"
-    );
-    assert!(create(&key, json!({ "permissions": null })).await.body.get("permissions").is_none());
-    let armed = create(&key, json!({ "permissions": { "agent_armor_release": true } })).await;
-    assert_eq!(armed.status, 200, "{}", armed.text);
+        let refused =
+            create(&weak, json!({ "permissions": { "message_read": true, "message_send": true } })).await;
+        expect(&refused, 403, "permission_escalation");
+        assert!(refused.body["fix"].as_str().unwrap().contains("message_send"), "{}", refused.text);
+        assert_eq!(
+            create(&weak, json!({})).await.body["permissions"],
+            json!({ "api_key_create": true, "api_key_update": true, "api_key_delete": true, "message_read": true }),
+            "opt-in flags are not passed on unasked"
+        );
+        expect(&create(&weak, json!({ "permissions": null })).await, 403, "unrestricted_key_required");
+        let child =
+            create(&weak, json!({ "permissions": { "message_read": true, "message_send": false } })).await;
+        assert_eq!(
+            child.body["permissions"],
+            json!({ "message_read": true, "message_send": false }),
+            "as stored"
+        );
+        assert!(create(&key, json!({ "permissions": null })).await.body.get("permissions").is_none());
+        let armed = create(&key, json!({ "permissions": { "agent_armor_release": true } })).await;
+        assert_eq!(armed.status, 200, "{}", armed.text);
 
-    let (own_path, strong) = (format!("/v0/api-keys/{own_id}"), format!("/v0/api-keys/{strong_id}"));
-    let other = format!("/v0/api-keys/{other_id}");
-    let less = json!({ "permissions": { "message_read": true } });
-    expect(&world.patch_json(&strong, &weak, &less).await, 403, "unrestricted_key_required");
-    assert_eq!(world.patch_json(&strong, &weak, &json!({ "name": "renamed" })).await.body["name"], "renamed");
-    expect(&world.patch_json(&other, &weak, &less).await, 403, "permission_escalation");
-    expect(
-        &world.patch_json(&own_path, &weak, &json!({ "permissions": null })).await,
-        403,
-        "unrestricted_key_required",
-    );
-    expect(&world.remove(&strong, &weak).await, 403, "permission_escalation");
-    expect(&world.remove(&other, &weak).await, 403, "permission_escalation");
-    let child = format!("/v0/api-keys/{}", child.body["api_key_id"].as_str().unwrap());
-    assert_eq!(
-        world.patch_json(&child, &weak, &json!({ "permissions": {} })).await.body["permissions"],
-        json!({})
-    );
-    assert_eq!(world.remove(&child, &weak).await.status, 204);
+        let (own_path, strong) = (format!("/v0/api-keys/{own_id}"), format!("/v0/api-keys/{strong_id}"));
+        let other = format!("/v0/api-keys/{other_id}");
+        let less = json!({ "permissions": { "message_read": true } });
+        expect(&world.patch_json(&strong, &weak, &less).await, 403, "unrestricted_key_required");
+        assert_eq!(
+            world.patch_json(&strong, &weak, &json!({ "name": "renamed" })).await.body["name"],
+            "renamed"
+        );
+        expect(&world.patch_json(&other, &weak, &less).await, 403, "permission_escalation");
+        expect(
+            &world.patch_json(&own_path, &weak, &json!({ "permissions": null })).await,
+            403,
+            "unrestricted_key_required",
+        );
+        expect(&world.remove(&strong, &weak).await, 403, "permission_escalation");
+        expect(&world.remove(&other, &weak).await, 403, "permission_escalation");
+        let child = format!("/v0/api-keys/{}", child.body["api_key_id"].as_str().unwrap());
+        assert_eq!(
+            world.patch_json(&child, &weak, &json!({ "permissions": {} })).await.body["permissions"],
+            json!({})
+        );
+        assert_eq!(world.remove(&child, &weak).await.status, 204);
 
-    let freed = world.patch_json(&other, &key, &json!({ "permissions": null })).await;
-    assert!(freed.status == 200 && freed.body.get("permissions").is_none(), "{}", freed.text);
-    assert_eq!(world.remove(&strong, &key).await.status, 204);
+        let freed = world.patch_json(&other, &key, &json!({ "permissions": null })).await;
+        assert!(freed.status == 200 && freed.body.get("permissions").is_none(), "{}", freed.text);
+        assert_eq!(world.remove(&strong, &key).await.status, 204);
+    }
 }
 
 #[tokio::test]
 async fn bodies_of_keys_are_checked() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let (id, _) = world.key(&scope, None, None).await;
-    let one = format!("/v0/api-keys/{id}");
-    let create = "/v0/api-keys".to_owned();
-    for (method, path, body, code, at) in [
-        (
-            Method::POST,
-            &create,
-            json!({ "permissions": { "provider_connect": true } }),
-            "unrecognized_keys",
-            json!(["permissions"]),
-        ),
-        (
-            Method::POST,
-            &create,
-            json!({ "permissions": { "inbox_read": 1 } }),
-            "invalid_type",
-            json!(["permissions", "inbox_read"]),
-        ),
-        (Method::POST, &create, json!({ "permissions": [] }), "invalid_type", json!(["permissions"])),
-        (
-            Method::POST,
-            &create,
-            json!({ "expires_at": "2026-02-01T00:00:00Z" }),
-            "custom",
-            json!(["expires_at"]),
-        ),
-        (Method::POST, &create, json!({ "expires_at": "tomorrow" }), "invalid_format", json!(["expires_at"])),
-        (Method::POST, &create, json!({ "public_key": "x" }), "custom", json!(["public_key"])),
-        (Method::POST, &create, json!({ "name": "" }), "too_small", json!(["name"])),
-        (Method::PATCH, &one, json!({}), "custom", json!([])),
-        (Method::PATCH, &one, json!({ "expires_at": "2027-02-01T00:00:00Z" }), "custom", json!([])),
-        (Method::PATCH, &one, json!({ "name": null }), "invalid_type", json!(["name"])),
-        (
-            Method::PATCH,
-            &one,
-            json!({ "permissions": { "x": true } }),
-            "unrecognized_keys",
-            json!(["permissions"]),
-        ),
-    ] {
-        let answer = world.call(&method, path, Some(&key), &body.to_string()).await;
-        expect(&answer, 400, "validation_error");
-        let issue = &answer.body["errors"][0];
-        assert_eq!((&issue["code"], &issue["path"]), (&json!(code), &at), "{body}: {}", answer.text);
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let (id, _) = world.key(&scope, None, None).await;
+        let one = format!("/v0/api-keys/{id}");
+        let create = "/v0/api-keys".to_owned();
+        for (method, path, body, code, at) in [
+            (
+                Method::POST,
+                &create,
+                json!({ "permissions": { "provider_connect": true } }),
+                "unrecognized_keys",
+                json!(["permissions"]),
+            ),
+            (
+                Method::POST,
+                &create,
+                json!({ "permissions": { "inbox_read": 1 } }),
+                "invalid_type",
+                json!(["permissions", "inbox_read"]),
+            ),
+            (Method::POST, &create, json!({ "permissions": [] }), "invalid_type", json!(["permissions"])),
+            (
+                Method::POST,
+                &create,
+                json!({ "expires_at": "2026-02-01T00:00:00Z" }),
+                "custom",
+                json!(["expires_at"]),
+            ),
+            (
+                Method::POST,
+                &create,
+                json!({ "expires_at": "tomorrow" }),
+                "invalid_format",
+                json!(["expires_at"]),
+            ),
+            (Method::POST, &create, json!({ "public_key": "x" }), "custom", json!(["public_key"])),
+            (Method::POST, &create, json!({ "name": "" }), "too_small", json!(["name"])),
+            (Method::PATCH, &one, json!({}), "custom", json!([])),
+            (Method::PATCH, &one, json!({ "expires_at": "2027-02-01T00:00:00Z" }), "custom", json!([])),
+            (Method::PATCH, &one, json!({ "name": null }), "invalid_type", json!(["name"])),
+            (
+                Method::PATCH,
+                &one,
+                json!({ "permissions": { "x": true } }),
+                "unrecognized_keys",
+                json!(["permissions"]),
+            ),
+        ] {
+            let answer = world.call(&method, path, Some(&key), &body.to_string()).await;
+            expect(&answer, 400, "validation_error");
+            let issue = &answer.body["errors"][0];
+            assert_eq!((&issue["code"], &issue["path"]), (&json!(code), &at), "{body}: {}", answer.text);
+        }
+        let absent = "/v0/api-keys/0192f3c1-0000-7c3d-9b0e-4a1f6d2c8b71";
+        expect(&world.call(&Method::PATCH, absent, Some(&key), "{}").await, 404, "not_found");
+        expect(&world.get("/v0/api-keys/nonsense", &key).await, 404, "not_found");
     }
-    let absent = "/v0/api-keys/0192f3c1-0000-7c3d-9b0e-4a1f6d2c8b71";
-    expect(&world.call(&Method::PATCH, absent, Some(&key), "{}").await, 404, "not_found");
-    expect(&world.get("/v0/api-keys/nonsense", &key).await, 404, "not_found");
 }
 
 #[tokio::test]
 async fn a_child_never_outlives_its_creator() {
-    let world = World::new(|_| {}).await;
-    let (scope, key) = world.organization("one").await;
-    let tomorrow = world.clock.now().plus(Duration::from_secs(86_400));
-    let (_, ending) = world.key(&scope, None, Some(tomorrow)).await;
-    let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
-    expect(
-        &create(&ending, json!({ "expires_at": "2026-03-08T09:00:00Z" })).await,
-        403,
-        "permission_escalation",
-    );
-    assert_eq!(create(&ending, json!({})).await.body["expires_at"], "2026-03-02T09:00:00.000Z");
-    let sooner = create(&ending, json!({ "expires_at": "2026-03-01T12:00:00+02:00" })).await;
-    assert_eq!(sooner.body["expires_at"], "2026-03-01T10:00:00.000Z");
-    assert!(create(&key, json!({})).await.body.get("expires_at").is_none());
-    let late = create(&key, json!({ "expires_at": "2030-01-01T00:00:00Z" })).await;
-    assert_eq!(late.body["expires_at"], "2030-01-01T00:00:00.000Z");
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let tomorrow = world.clock.now().plus(Duration::from_secs(86_400));
+        let (_, ending) = world.key(&scope, None, Some(tomorrow)).await;
+        let create = async |who: &str, body: Value| world.post_json("/v0/api-keys", who, &body).await;
+        expect(
+            &create(&ending, json!({ "expires_at": "2026-03-08T09:00:00Z" })).await,
+            403,
+            "permission_escalation",
+        );
+        assert_eq!(create(&ending, json!({})).await.body["expires_at"], "2026-03-02T09:00:00.000Z");
+        let sooner = create(&ending, json!({ "expires_at": "2026-03-01T12:00:00+02:00" })).await;
+        assert_eq!(sooner.body["expires_at"], "2026-03-01T10:00:00.000Z");
+        assert!(create(&key, json!({})).await.body.get("expires_at").is_none());
+        let late = create(&key, json!({ "expires_at": "2030-01-01T00:00:00Z" })).await;
+        assert_eq!(late.body["expires_at"], "2030-01-01T00:00:00.000Z");
+    }
 }
 
 #[tokio::test]
 async fn the_first_key_is_made_once_and_operators_make_further_ones() {
-    let world = World::new(|_| {}).await;
-    for bad in ["", "a b", "one.two.three", "é"] {
-        assert!(world.app.bootstrap(Some(bad.to_owned())).await.is_err(), "{bad}");
+    for world in World::each(|_| {}).await {
+        for bad in ["", "a b", "one.two.three", "é"] {
+            assert!(world.app.bootstrap(Some(bad.to_owned())).await.is_err(), "{bad}");
+        }
+        let chosen = "chosen-bootstrap-key".to_owned();
+        assert_eq!(world.app.bootstrap(Some(chosen.clone())).await.unwrap(), Some(chosen.clone()));
+        assert_eq!(world.app.bootstrap(None).await.unwrap(), None);
+        assert_eq!(world.get("/v0/auth/me", &chosen).await.status, 200);
+
+        let (_, only) = world.app.operator_create_key(None, None, None, Some("extra")).await.unwrap();
+        assert_eq!(only.name, "extra");
+        assert_eq!(world.get("/v0/auth/me", &only.api_key).await.body["scope_type"], "organization");
+
+        let limits = Limits { inbox_limit: Some(2), ..Limits::default() };
+        let (acme, secret) = world.app.operator_create_organization("Acme", limits).await.unwrap();
+        assert_eq!(world.get("/v0/organizations", &secret).await.body["inbox_limit"], 2);
+        let several = world.app.operator_create_key(None, None, None, None).await.unwrap_err();
+        assert!(several.to_string().contains(&acme.to_string()), "{several}");
+        let (twin, _) = world.app.operator_create_organization("Acme", limits).await.unwrap();
+        let ambiguous = world.app.operator_organization("Acme").await.unwrap_err().to_string();
+        assert!(
+            ambiguous.contains(&acme.to_string()) && ambiguous.contains(&twin.to_string()),
+            "{ambiguous}"
+        );
+        assert_eq!(world.app.operator_organization(&acme.to_string()).await.unwrap().name, "Acme");
+        assert!(world.app.operator_organization("acme").await.is_err());
+        let names: Vec<String> =
+            world.app.operator_organizations().await.unwrap().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["default", "Acme", "Acme"]);
+
+        let scope = world.store.organization_scope(acme).await.unwrap().unwrap();
+        let pod = world.pod(&scope, "tenant").await;
+        world.inbox(&pod, "desk@mail.test").await;
+        let acme = acme.to_string();
+        let pod_id = pod.pod().unwrap().to_string();
+        let (_, of_pod) =
+            world.app.operator_create_key(Some(&acme), Some(&pod_id), None, None).await.unwrap();
+        assert_eq!((of_pod.pod_id, of_pod.inbox_id.is_none()), (pod.pod(), true));
+        let (_, of_inbox) =
+            world.app.operator_create_key(Some(&acme), None, Some("Desk@mail.test"), None).await.unwrap();
+        assert_eq!(of_inbox.inbox_id.unwrap().as_str(), "desk@mail.test");
+        assert!(
+            world.app.operator_create_key(Some("default"), None, Some("desk@mail.test"), None).await.is_err()
+        );
     }
-    let chosen = "chosen-bootstrap-key".to_owned();
-    assert_eq!(world.app.bootstrap(Some(chosen.clone())).await.unwrap(), Some(chosen.clone()));
-    assert_eq!(world.app.bootstrap(None).await.unwrap(), None);
-    assert_eq!(world.get("/v0/auth/me", &chosen).await.status, 200);
-
-    let (_, only) = world.app.operator_create_key(None, None, None, Some("extra")).await.unwrap();
-    assert_eq!(only.name, "extra");
-    assert_eq!(world.get("/v0/auth/me", &only.api_key).await.body["scope_type"], "organization");
-
-    let limits = Limits { inbox_limit: Some(2), ..Limits::default() };
-    let (acme, secret) = world.app.operator_create_organization("Acme", limits).await.unwrap();
-    assert_eq!(world.get("/v0/organizations", &secret).await.body["inbox_limit"], 2);
-    let several = world.app.operator_create_key(None, None, None, None).await.unwrap_err();
-    assert!(several.to_string().contains(&acme.to_string()), "{several}");
-    let (twin, _) = world.app.operator_create_organization("Acme", limits).await.unwrap();
-    let ambiguous = world.app.operator_organization("Acme").await.unwrap_err().to_string();
-    assert!(ambiguous.contains(&acme.to_string()) && ambiguous.contains(&twin.to_string()), "{ambiguous}");
-    assert_eq!(world.app.operator_organization(&acme.to_string()).await.unwrap().name, "Acme");
-    assert!(world.app.operator_organization("acme").await.is_err());
-    let names: Vec<String> =
-        world.app.operator_organizations().await.unwrap().into_iter().map(|found| found.name).collect();
-    assert_eq!(names, ["default", "Acme", "Acme"]);
-
-    let scope = world.store.organization_scope(acme).await.unwrap().unwrap();
-    let pod = world.pod(&scope, "tenant").await;
-    world.inbox(&pod, "desk@mail.test").await;
-    let acme = acme.to_string();
-    let pod_id = pod.pod().unwrap().to_string();
-    let (_, of_pod) = world.app.operator_create_key(Some(&acme), Some(&pod_id), None, None).await.unwrap();
-    assert_eq!((of_pod.pod_id, of_pod.inbox_id.is_none()), (pod.pod(), true));
-    let (_, of_inbox) =
-        world.app.operator_create_key(Some(&acme), None, Some("Desk@mail.test"), None).await.unwrap();
-    assert_eq!(of_inbox.inbox_id.unwrap().as_str(), "desk@mail.test");
-    assert!(
-        world.app.operator_create_key(Some("default"), None, Some("desk@mail.test"), None).await.is_err()
-    );
 }

@@ -74,6 +74,15 @@ impl World {
         Self::on(Database { url, folder }, change).await
     }
 
+    /// One per engine.
+    pub(crate) async fn each(change: impl Fn(&mut Settings)) -> Vec<Self> {
+        let mut all = Vec::new();
+        for database in podmail_testkit::databases().await {
+            all.push(Self::on(database, &change).await);
+        }
+        all
+    }
+
     /// A world on a database of its own.
     pub(crate) async fn on(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
         let location = Location::parse(&database.url).unwrap();
