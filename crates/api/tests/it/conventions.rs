@@ -7,11 +7,13 @@ use http::{Method, Request};
 use http_body_util::Full;
 use podmail_api::serve;
 use podmail_domain::Clock as _;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
-use crate::World;
+use crate::{Answer, World};
 
+// conventions.md checks 1, 2, 3, 4
 #[tokio::test]
 async fn credentials_are_refused_with_their_code() {
     for world in World::each(|_| {}).await {
@@ -42,10 +44,12 @@ async fn credentials_are_refused_with_their_code() {
             assert!(answer.headers.contains_key("x-request-id"));
             let docs = answer.body["docs"].as_str().unwrap();
             assert!(docs.ends_with(&format!("/errors#{code}")), "{docs}");
+            assert!(answer.body["name"].is_string() && answer.body["message"].is_string(), "{}", answer.text);
         }
     }
 }
 
+// conventions.md check 5
 #[tokio::test]
 async fn unknown_routes_and_methods_are_not_found() {
     for world in World::each(|_| {}).await {
@@ -66,6 +70,7 @@ async fn unknown_routes_and_methods_are_not_found() {
     }
 }
 
+// conventions.md check 32
 #[tokio::test]
 async fn a_large_body_is_refused_before_it_is_kept() {
     for world in World::each(|settings| settings.max_request_bytes = 100).await {
@@ -79,10 +84,11 @@ async fn a_large_body_is_refused_before_it_is_kept() {
     }
 }
 
+// conventions.md checks 6, 8
 #[tokio::test]
 async fn bodies_are_json_objects_whatever_their_content_type() {
     for world in World::each(|_| {}).await {
-        let (_, key) = world.organization("one").await;
+        let (scope, key) = world.organization("one").await;
         let post = async |body: &str, content_type: &str| {
             let request = Request::post("/v0/pods")
                 .header("authorization", format!("Bearer {key}"))
@@ -96,6 +102,13 @@ async fn bodies_are_json_objects_whatever_their_content_type() {
             let answer = post(body, content_type).await;
             assert_eq!(answer.status, 200, "{body}: {}", answer.text);
         }
+        world.inbox(&scope, "desk@mail.test").await;
+        let path = "/v0/inboxes/desk@mail.test/messages/send";
+        let cut = world.call(&Method::POST, path, Some(&key), "{\"to\":").await;
+        assert_eq!(
+            (&cut.body["errors"][0]["path"], &cut.body["errors"][0]["format"]),
+            (&json!([]), &json!("json_string"))
+        );
         let answer = post("{\"name\":", "application/json").await;
         assert_eq!((answer.status, answer.code()), (400, "validation_error"));
         assert_eq!(answer.body["errors"][0]["path"], serde_json::json!([]));
@@ -169,5 +182,70 @@ async fn connections_are_served_until_the_shutdown() {
         stop.cancel();
         server.join_next().await.unwrap().unwrap();
         assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0, "an idle connection is closed");
+    }
+}
+
+// conventions.md checks 9, 12, 13
+#[tokio::test]
+async fn a_page_is_asked_for_with_a_number_and_a_token_of_the_same_list() {
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        world.pod(&scope, "second").await;
+        for name in ["desk@mail.test", "shop@mail.test"] {
+            world.inbox(&scope, name).await;
+        }
+        let small = json!({
+            "code": "too_small", "path": ["limit"], "origin": "number", "minimum": 0, "inclusive": false,
+            "message": "Too small: expected number to be >0"
+        });
+        let get = async |path: &str| world.get(path, &key).await;
+        let first = |answer: &Answer| {
+            assert_eq!((answer.status, answer.code()), (400, "validation_error"), "{}", answer.text);
+            answer.body["errors"][0].clone()
+        };
+        let token = |answer: &Answer| answer.body["next_page_token"].as_str().unwrap().to_owned();
+        let pods = token(&get("/v0/pods?limit=1").await);
+        let inboxes = token(&get("/v0/inboxes?limit=1").await);
+        for list in [
+            "/v0/inboxes",
+            "/v0/pods",
+            "/v0/threads",
+            "/v0/drafts",
+            "/v0/domains",
+            "/v0/webhooks",
+            "/v0/api-keys",
+            "/v0/inboxes/desk@mail.test/messages",
+        ] {
+            for limit in ["0", "-1", ""] {
+                assert_eq!(first(&get(&format!("{list}?limit={limit}")).await), small, "{list} {limit}");
+            }
+            let text = first(&get(&format!("{list}?limit=abc")).await);
+            assert_eq!(
+                (&text["code"], &text["path"], &text["expected"], &text["received"]),
+                (&json!("invalid_type"), &json!(["limit"]), &json!("number"), &json!("NaN")),
+                "{list}"
+            );
+            let foreign = if list == "/v0/pods" { &inboxes } else { &pods };
+            for bad in ["!!!", foreign] {
+                let issue = first(&get(&format!("{list}?page_token={bad}")).await);
+                assert_eq!(
+                    (&issue["code"], &issue["path"], &issue["format"]),
+                    (&json!("invalid_format"), &json!(["page_token"]), &json!("base64url")),
+                    "{list} {bad}"
+                );
+            }
+        }
+        let both = first(&get("/v0/inboxes?limit=0&page_token=!!!").await);
+        assert_eq!(both["path"], json!(["limit"]));
+        assert_eq!(
+            get("/v0/inboxes?limit=0&page_token=!!!").await.body["errors"][1]["path"],
+            json!(["page_token"])
+        );
+        // Above the cap a page is full and the token goes on.
+        let wide = get("/v0/inboxes?limit=100000").await;
+        assert_eq!(
+            (wide.status, &wide.body["limit"], &wide.body["count"]),
+            (200, &json!(100_000), &json!(2))
+        );
     }
 }

@@ -64,6 +64,7 @@ fn of_type<'a>(domain: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
     domain["records"].as_array().unwrap().iter().find(|r| r["type"] == kind && r["name"] == name)
 }
 
+// domains.md checks 1, 2, 26
 #[tokio::test]
 async fn a_created_domain_shows_its_records_and_its_list_item_does_not() {
     for world in World::each(|_| {}).await {
@@ -117,6 +118,7 @@ async fn a_created_domain_shows_its_records_and_its_list_item_does_not() {
     }
 }
 
+// domains.md check 3
 #[tokio::test]
 async fn settings_decide_which_records_there_are() {
     for world in World::each(|_| {}).await {
@@ -137,6 +139,7 @@ async fn settings_decide_which_records_there_are() {
     }
 }
 
+// domains.md checks 4, 13
 #[tokio::test]
 async fn bad_bodies_are_refused_with_every_violation() {
     for world in World::each(|_| {}).await {
@@ -177,6 +180,7 @@ async fn bad_bodies_are_refused_with_every_violation() {
     }
 }
 
+// domains.md check 5
 #[tokio::test]
 async fn a_name_can_be_taken_once() {
     for world in World::each(|_| {}).await {
@@ -192,6 +196,7 @@ async fn a_name_can_be_taken_once() {
     }
 }
 
+// domains.md checks 6, 7, 10
 #[tokio::test]
 async fn a_published_domain_becomes_verified_when_asked_for() {
     for world in World::each(|_| {}).await {
@@ -233,6 +238,7 @@ async fn a_published_domain_becomes_verified_when_asked_for() {
     }
 }
 
+// domains.md check 11
 #[tokio::test]
 async fn another_provider_is_cut_off_only_on_purpose() {
     for world in World::each(|_| {}).await {
@@ -251,6 +257,7 @@ async fn another_provider_is_cut_off_only_on_purpose() {
     }
 }
 
+// domains.md checks 12, 13, 14, 15
 #[tokio::test]
 async fn a_new_setting_makes_a_verified_domain_pending_until_its_record_is_there() {
     for world in World::each(|_| {}).await {
@@ -280,6 +287,7 @@ async fn a_new_setting_makes_a_verified_domain_pending_until_its_record_is_there
     }
 }
 
+// domains.md check 16
 #[tokio::test]
 async fn inboxes_need_a_domain_that_was_verified() {
     for world in World::each(|_| {}).await {
@@ -290,6 +298,7 @@ async fn inboxes_need_a_domain_that_was_verified() {
     }
 }
 
+// domains.md check 17
 #[tokio::test]
 async fn a_zone_file_is_text_whatever_the_client_accepts() {
     for world in World::each(|_| {}).await {
@@ -325,6 +334,7 @@ async fn a_zone_file_is_text_whatever_the_client_accepts() {
     }
 }
 
+// domains.md check 19
 #[tokio::test]
 async fn a_pods_domain_is_seen_by_the_pod_and_the_organization_alone() {
     for world in World::each(|_| {}).await {
@@ -375,6 +385,7 @@ async fn a_pods_domain_is_seen_by_the_pod_and_the_organization_alone() {
     }
 }
 
+// domains.md check 20
 #[tokio::test]
 async fn a_deleted_domain_stops_mail_and_leaves_its_inboxes_readable() {
     for world in World::each(|_| {}).await {
@@ -392,5 +403,80 @@ async fn a_deleted_domain_stops_mail_and_leaves_its_inboxes_readable() {
         assert!(world.store.sending_domain(&scope, D).await.unwrap().is_none());
         assert_eq!(world.get("/v0/inboxes/a@acme.example", &key).await.status, 200);
         assert_eq!(world.get("/v0/inboxes/a@acme.example/messages", &key).await.status, 200);
+    }
+}
+
+// domains.md check 8
+#[tokio::test]
+async fn two_policies_at_one_name_are_invalid_although_one_is_right() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+        publish(&world, &made);
+        let right = made["records"][2]["value"].as_str().unwrap().to_owned();
+        world.dns.set_txt("mail.acme.example", vec!["v=spf1 ip4:192.0.2.1 -all".to_owned(), right]);
+        let checked = verify(&world, &key).await;
+        assert_eq!(
+            (&checked["status"], &checked["reason"]),
+            (&json!("INVALID"), &json!("dns_records_invalid"))
+        );
+        let spf = of_type(&checked, "TXT", "mail.acme.example").unwrap();
+        assert_eq!((&spf["status"], &spf["reason"]), (&json!("INVALID"), &json!("duplicate_records")));
+    }
+}
+
+async fn send_from(world: &World, key: &str, address: &str) -> Answer {
+    let path = format!("/v0/inboxes/{address}/messages/send");
+    post(world, &path, key, &json!({ "to": "bob@client.example", "text": "Hi" })).await
+}
+
+// domains.md checks 12, 16, 20, 27
+#[tokio::test]
+async fn an_inbox_sends_as_long_as_the_key_of_its_domain_is_published() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+        publish(&world, &made);
+        verify(&world, &key).await;
+        post(&world, "/v0/inboxes", &key, &json!({"username": "a", "domain": D})).await;
+        let address = "a@acme.example";
+        let first = send_from(&world, &key, address).await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        // A record that is newly needed takes nothing away.
+        assert_eq!(patch(&world, &key, &json!({"subdomains_enabled": true})).await.body["status"], "PENDING");
+        assert_eq!(send_from(&world, &key, address).await.status, 200);
+        patch(&world, &key, &json!({"subdomains_enabled": false})).await;
+
+        // A mail host that is gone ends receiving, not sending, and one failed check ends nothing.
+        world.dns.set_mx(D, Vec::new());
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        let withdrawn = verify(&world, &key).await;
+        assert_eq!(
+            (&withdrawn["status"], &withdrawn["reason"]),
+            (&json!("PENDING"), &json!("dns_records_missing"))
+        );
+        assert_eq!(of_type(&withdrawn, "MX", D).unwrap()["status"], "MISSING");
+        assert_eq!(send_from(&world, &key, address).await.status, 200);
+
+        publish(&world, &made);
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        world.dns.set_txt(made["records"][1]["name"].as_str().unwrap(), Vec::new());
+        verify(&world, &key).await;
+        assert_ne!(verify(&world, &key).await["status"], "VERIFIED");
+        let refused = send_from(&world, &key, address).await;
+        assert_eq!((refused.status, refused.code()), (403, "domain_not_verified"));
+
+        publish(&world, &made);
+        verify(&world, &key).await;
+        assert_eq!(send_from(&world, &key, address).await.status, 200);
+        let path = format!("/v0/domains/{D}");
+        assert_eq!(world.call(&Method::DELETE, &path, Some(&key), "").await.status, 204);
+        let refused = send_from(&world, &key, address).await;
+        assert_eq!((refused.status, refused.code()), (403, "domain_not_verified"));
+        let old = world.get("/v0/inboxes/a@acme.example/messages", &key).await;
+        assert_eq!(old.body["count"], 4);
+        let id = old.body["messages"][0]["message_id"].as_str().unwrap();
+        let one = format!("/v0/inboxes/a@acme.example/messages/{}", crate::mailbox::segment(id));
+        assert_eq!(world.get(&one, &key).await.body["text"], "Hi");
     }
 }

@@ -236,7 +236,7 @@ async fn a_draft_asks_for_the_flags_of_what_it_does() {
         let call =
             async |body: Value| desk.world.call(&Method::POST, &path, Some(&key), &body.to_string()).await;
         assert_eq!(call(json!({})).await.status, 200);
-        // drafts.md check 9
+        // drafts.md check 9, tenancy.md check 24
         for (body, flag) in [
             (json!({ "in_reply_to": source }), "message_read"),
             (json!({ "forward_of": source }), "message_read"),
@@ -432,7 +432,7 @@ async fn a_refusal_at_its_time_is_shown_and_a_new_time_arms_it_again() {
 #[tokio::test]
 async fn a_draft_becomes_one_message_whoever_else_sends_it() {
     for desk in Mailbox::each().await {
-        // drafts.md check 17
+        // drafts.md check 17, conventions.md check 23
         let body = json!({ "to": ["a@x.test"], "text": "once" });
         let draft = create(&desk, &body).await;
         assert_eq!(draft_send(&desk, &draft, &json!({})).await.status, 200);

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 use podmail_app::organizations::{Limits, OrganizationChange};
-use podmail_domain::{Clock as _, PodId};
+use podmail_domain::{Clock as _, Permission, PodId};
 use serde_json::{Value, json};
 
+use crate::mailbox::{DESK, Mailbox, SPAM, segment};
 use crate::{Answer, World};
 
 impl World {
@@ -31,6 +32,7 @@ fn ids(answer: &Answer, list: &str, id: &str) -> Vec<String> {
     items.iter().map(id_of).collect()
 }
 
+// tenancy.md checks 1, 3
 #[tokio::test]
 async fn a_new_organization_has_one_pod_that_cannot_be_deleted() {
     for world in World::each(|_| {}).await {
@@ -62,6 +64,7 @@ async fn a_new_organization_has_one_pod_that_cannot_be_deleted() {
     }
 }
 
+// conventions.md check 26
 #[tokio::test]
 async fn a_pod_is_found_by_its_client_id_and_made_once() {
     for world in World::each(|_| {}).await {
@@ -97,6 +100,7 @@ async fn a_pod_is_found_by_its_client_id_and_made_once() {
     }
 }
 
+// tenancy.md check 4
 #[tokio::test]
 async fn a_pod_with_an_inbox_is_not_deleted_and_its_keys_end_with_it() {
     for world in World::each(|_| {}).await {
@@ -115,6 +119,7 @@ async fn a_pod_with_an_inbox_is_not_deleted_and_its_keys_end_with_it() {
     }
 }
 
+// tenancy.md checks 6, 7, 8, 9
 #[tokio::test]
 async fn a_key_says_who_it_is_at_every_level() {
     for world in World::each(|_| {}).await {
@@ -158,6 +163,7 @@ async fn a_key_says_who_it_is_at_every_level() {
     }
 }
 
+// tenancy.md checks 10, 11, 26, 28, extras.md check 18
 #[tokio::test]
 async fn a_created_key_shows_its_secret_once_and_its_use_once_it_is_flushed() {
     for world in World::each(|_| {}).await {
@@ -242,6 +248,7 @@ async fn the_route_decides_the_level_of_a_key_and_what_a_list_shows() {
     }
 }
 
+// tenancy.md checks 14, 15, 16, 17, 29, extras.md check 20
 #[tokio::test]
 async fn a_key_hands_out_and_takes_away_no_more_than_it_has() {
     for world in World::each(|_| {}).await {
@@ -302,6 +309,7 @@ async fn a_key_hands_out_and_takes_away_no_more_than_it_has() {
     }
 }
 
+// tenancy.md checks 19, 20, extras.md check 19
 #[tokio::test]
 async fn bodies_of_keys_are_checked() {
     for world in World::each(|_| {}).await {
@@ -363,6 +371,7 @@ async fn bodies_of_keys_are_checked() {
     }
 }
 
+// tenancy.md check 18, extras.md check 19
 #[tokio::test]
 async fn a_child_never_outlives_its_creator() {
     for world in World::each(|_| {}).await {
@@ -430,5 +439,120 @@ async fn the_first_key_is_made_once_and_operators_make_further_ones() {
         assert!(
             world.app.operator_create_key(Some("default"), None, Some("desk@mail.test"), None).await.is_err()
         );
+    }
+}
+
+// tenancy.md checks 5, 6
+#[tokio::test]
+async fn a_pods_key_sees_what_lies_in_its_pod_and_cannot_tell_the_rest_from_nothing() {
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let (a, b) = (world.pod(&scope, "a").await, world.pod(&scope, "b").await);
+        world.inbox(&a, "a@mail.test").await;
+        world.inbox(&b, "b@mail.test").await;
+        let (_, of_a) = world.key(&a, None, None).await;
+        let [a, b] = [a, b].map(|pod| pod.pod().unwrap().to_string());
+        assert_eq!(ids(&world.get("/v0/inboxes", &of_a).await, "inboxes", "inbox_id"), ["a@mail.test"]);
+        assert_eq!(ids(&world.get("/v0/pods", &of_a).await, "pods", "pod_id"), [a.as_str()]);
+        let absent = "0192f3c1-0000-7c3d-9b0e-4a1f6d2c8b71";
+        for (path, nothing) in [
+            ("/v0/inboxes/b@mail.test".to_owned(), "/v0/inboxes/z@mail.test".to_owned()),
+            (format!("/v0/pods/{a}/inboxes/b@mail.test"), format!("/v0/pods/{a}/inboxes/z@mail.test")),
+            (format!("/v0/pods/{b}/inboxes/b@mail.test"), format!("/v0/pods/{absent}/inboxes/z@mail.test")),
+            (format!("/v0/pods/{b}"), format!("/v0/pods/{absent}")),
+        ] {
+            let hidden = world.get(&path, &of_a).await;
+            expect(&hidden, 404, "not_found");
+            assert_eq!(hidden.text, world.get(&nothing, &of_a).await.text, "{path}");
+        }
+        assert_eq!(world.get("/v0/inboxes/b@mail.test", &key).await.status, 200);
+    }
+}
+
+// tenancy.md checks 12, 21, 24, 25
+#[tokio::test]
+async fn a_refusal_names_the_flag_that_the_key_lacks() {
+    for desk in Mailbox::each().await {
+        let world = &desk.world;
+        desk.mail("Message-ID: <a@x.test>\nSubject: s", "See you").await;
+        let inbox = format!("/v0/inboxes/{DESK}");
+        let source = format!("{inbox}/messages/{}", segment("<a@x.test>"));
+        let (send, to) = (format!("{inbox}/messages/send"), json!({ "to": "b@x.test", "text": "Hi" }));
+        let (forward, reply) = (format!("{source}/forward"), format!("{source}/reply"));
+        let draft = json!({ "to": ["b@x.test"], "send_at": "2030-01-01T00:00:00Z" });
+        for (flags, path, body, missing) in [
+            (r#"{"inbox_read":true}"#, &send, &to, Some("message_send")),
+            (r#"{"message_send":false}"#, &send, &to, Some("message_send")),
+            (r#"{"message_send":true}"#, &send, &to, None),
+            (r#"{"message_send":true}"#, &reply, &json!({ "text": "Hi" }), None),
+            (r#"{"message_send":true}"#, &forward, &to, Some("message_read")),
+            (r#"{"message_read":true}"#, &forward, &to, Some("message_send")),
+            (r#"{"message_send":true,"message_read":true}"#, &forward, &to, None),
+            (r#"{"draft_create":true}"#, &format!("{inbox}/drafts"), &draft, Some("draft_send")),
+            (r#"{"draft_create":true}"#, &format!("{inbox}/drafts"), &json!({}), None),
+        ] {
+            let (_, key) = world.key(&desk.organization, Some(flags), None).await;
+            let answer = world.post_json(path, &key, body).await;
+            match missing {
+                None => assert_eq!(answer.status, 200, "{flags} {path}: {}", answer.text),
+                Some(flag) => {
+                    expect(&answer, 403, "missing_permission");
+                    assert_eq!(answer.body["message"], "Forbidden", "{path}");
+                    assert!(answer.body["fix"].as_str().unwrap().contains(flag), "{}", answer.text);
+                }
+            }
+        }
+        let inbox = world.inbox(&desk.organization, "own@mail.test").await;
+        let (_, key) = world.key(&inbox, Some(r#"{"inbox_create":true}"#), None).await;
+        expect(&world.post_json("/v0/inboxes", &key, &json!({})).await, 403, "missing_permission");
+    }
+}
+
+// tenancy.md checks 22, 23, 30
+#[tokio::test]
+async fn restricted_labels_hide_a_message_from_a_key_without_their_flag() {
+    for desk in Mailbox::each().await {
+        let world = &desk.world;
+        desk.mail("Message-ID: <a@x.test>", "x").await;
+        desk.mail("Message-ID: <s@x.test>", SPAM).await;
+        let list = format!("/v0/inboxes/{DESK}/messages");
+        let one = |id: &str| format!("{list}/{}", segment(id));
+        let (_, blind) =
+            world.key(&desk.organization, Some(r#"{"message_read":true,"message_update":true}"#), None).await;
+        let listed = async |query: &str, key: &str| {
+            let answer = world.get(&format!("{list}{query}"), key).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            ids(&answer, "messages", "message_id").len()
+        };
+        assert_eq!((listed("", &desk.key).await, listed("?include_spam=true", &desk.key).await), (1, 2));
+        assert_eq!(listed("?include_spam=true", &blind).await, 1);
+        assert_eq!(world.get(&one("<s@x.test>"), &desk.key).await.status, 200);
+        let hidden = world.get(&one("<s@x.test>"), &blind).await;
+        expect(&hidden, 404, "not_found");
+        assert_eq!(hidden.text, world.get(&one("<none@x.test>"), &blind).await.text);
+
+        let trash = json!({ "add_labels": ["trash"] });
+        assert_eq!(world.patch_json(&one("<a@x.test>"), &blind, &trash).await.status, 200);
+        expect(&world.get(&one("<a@x.test>"), &blind).await, 404, "not_found");
+        let back = json!({ "remove_labels": ["trash"] });
+        expect(&world.patch_json(&one("<a@x.test>"), &blind, &back).await, 404, "not_found");
+        assert_eq!(world.get(&one("<a@x.test>"), &desk.key).await.body["labels"][2], "trash");
+    }
+}
+
+// extras.md check 23
+#[tokio::test]
+async fn an_unrestricted_child_holds_every_flag_but_those_to_be_asked_for() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let child = world.post_json("/v0/api-keys", &key, &json!({})).await.body;
+        assert!(child.get("permissions").is_none(), "{child}");
+        let caller = world.app.authenticate(child["api_key"].as_str().unwrap()).await.unwrap();
+        let lacking: Vec<&str> = Permission::ALL
+            .iter()
+            .filter(|flag| !caller.permissions.allows(**flag))
+            .map(|flag| flag.as_str())
+            .collect();
+        assert_eq!(lacking, ["agent_armor_release", "app_connect", "app_share_owner"]);
     }
 }

@@ -7,6 +7,7 @@ use podmail_app::PodSubdomains;
 use podmail_store::OrganizationChange;
 use serde_json::{Value, json};
 
+use crate::mailbox::{Mailbox, segment};
 use crate::{Answer, World};
 
 async fn post(world: &World, key: &str, body: &Value) -> Answer {
@@ -38,6 +39,7 @@ fn ids(answer: &Answer) -> Vec<&str> {
         .collect()
 }
 
+// inboxes.md check 1, tenancy.md check 2, conventions.md check 7
 #[tokio::test]
 async fn a_create_without_a_body_makes_a_random_inbox_of_the_default_pod() {
     for world in World::each(|_| {}).await {
@@ -46,7 +48,10 @@ async fn a_create_without_a_body_makes_a_random_inbox_of_the_default_pod() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         let organization = scope.organization().to_string();
         let inbox_id = answer.body["inbox_id"].as_str().unwrap().to_owned();
-        assert!(inbox_id.ends_with("@mail.test"), "{inbox_id}");
+        let name = inbox_id.strip_suffix("@mail.test").unwrap();
+        let (letters, digits) = name.split_at(name.len() - 3);
+        assert!(letters.bytes().all(|b| b.is_ascii_lowercase()) && !letters.is_empty(), "{inbox_id}");
+        assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{inbox_id}");
         let want = json!({
             "organization_id": organization,
             "pod_id": organization,
@@ -61,6 +66,7 @@ async fn a_create_without_a_body_makes_a_random_inbox_of_the_default_pod() {
     }
 }
 
+// inboxes.md checks 2, 3, 4, conventions.md check 17
 #[tokio::test]
 async fn a_taken_address_says_so_to_its_owner_and_little_to_others() {
     for world in World::each(|_| {}).await {
@@ -78,11 +84,14 @@ async fn a_taken_address_says_so_to_its_owner_and_little_to_others() {
         }
         let other = post(&world, &foreign, &body).await;
         assert_eq!((other.status, other.code()), (403, "resource_taken"));
+        let found = world.get("/v0/inboxes/SUPPORT-agent@Mail.test", &key).await;
+        assert_eq!(found.body["inbox_id"], "support-agent@mail.test");
         assert_eq!(other.body["name"], "IsTakenError");
         assert!(other.body.get("suggestions").is_none());
     }
 }
 
+// inboxes.md checks 9, 10, 14, conventions.md checks 16, 25
 #[tokio::test]
 async fn a_create_reports_every_field_that_does_not_fit() {
     for world in World::each(|_| {}).await {
@@ -105,6 +114,7 @@ async fn a_create_reports_every_field_that_does_not_fit() {
             (json!({ "metadata": { "a": null } }), vec![json!(["metadata", "a"])]),
             (json!({ "metadata": { "a": {} } }), vec![json!(["metadata", "a"])]),
             (json!({ "metadata": { "a": long } }), vec![json!(["metadata", "a"])]),
+            (json!({ "metadata": { long.as_str(): 1 } }), vec![json!(["metadata", &long[1..]])]),
             (
                 json!({ "username": "a b", "status": 1, "metadata": { "a": [] } }),
                 vec![json!(["status"]), json!(["username"]), json!(["metadata", "a"])],
@@ -134,6 +144,7 @@ async fn a_create_reports_every_field_that_does_not_fit() {
     }
 }
 
+// inboxes.md check 5, conventions.md check 27
 #[tokio::test]
 async fn parallel_creates_with_one_client_id_answer_with_one_inbox() {
     for world in World::each(|_| {}).await {
@@ -148,6 +159,7 @@ async fn parallel_creates_with_one_client_id_answer_with_one_inbox() {
     }
 }
 
+// inboxes.md check 8
 #[tokio::test]
 async fn the_quota_is_named_in_the_refusal() {
     for world in World::each(|_| {}).await {
@@ -161,6 +173,7 @@ async fn the_quota_is_named_in_the_refusal() {
     }
 }
 
+// inboxes.md checks 6, 7
 #[tokio::test]
 async fn domains_answer_as_their_state_is() {
     for world in World::each(|_| {}).await {
@@ -185,6 +198,7 @@ async fn domains_answer_as_their_state_is() {
     }
 }
 
+// inboxes.md checks 11, 12, 13, 22, extras.md check 11
 #[tokio::test]
 async fn updates_say_what_they_change_and_merge_metadata() {
     for world in World::each(|_| {}).await {
@@ -233,6 +247,7 @@ async fn updates_say_what_they_change_and_merge_metadata() {
     }
 }
 
+// inboxes.md checks 23, 24, conventions.md checks 10, 11
 #[tokio::test]
 async fn lists_and_pods_show_what_lies_in_them() {
     for world in World::each(|_| {}).await {
@@ -273,6 +288,7 @@ async fn lists_and_pods_show_what_lies_in_them() {
     }
 }
 
+// inboxes.md checks 19, 20, extras.md checks 7, 8, 9
 #[tokio::test]
 async fn a_search_needs_two_characters_and_pages() {
     for world in World::each(|_| {}).await {
@@ -307,6 +323,7 @@ async fn a_search_needs_two_characters_and_pages() {
     }
 }
 
+// inboxes.md check 21
 #[tokio::test]
 async fn after_a_delete_nothing_is_left_to_see() {
     for world in World::each(|_| {}).await {
@@ -327,6 +344,7 @@ async fn after_a_delete_nothing_is_left_to_see() {
     }
 }
 
+// inboxes.md checks 25, 26
 #[tokio::test]
 async fn tenants_may_all_be_called_support() {
     for (setting, want) in [
@@ -359,5 +377,117 @@ async fn tenants_may_all_be_called_support() {
                 "desk@mail.test"
             );
         }
+    }
+}
+
+// inboxes.md check 15
+#[tokio::test]
+async fn metadata_that_would_grow_too_large_changes_nothing() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let numbered = |from: usize, to: usize| -> Value {
+            (from..to).map(|n| (format!("k{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into()
+        };
+        let inbox = made(&world, &key, &json!({ "username": "a", "metadata": numbered(0, 200) })).await;
+        let over = patch(&world, &key, "a@mail.test", &json!({ "metadata": numbered(200, 257) })).await;
+        assert_eq!((over.status, paths(&over)), (400, vec![json!(["metadata"])]));
+        assert_eq!(world.get("/v0/inboxes/a@mail.test", &key).await.body, inbox);
+        let full = patch(&world, &key, "a@mail.test", &json!({ "metadata": numbered(200, 256) })).await;
+        assert_eq!(full.body["metadata"], numbered(0, 256));
+    }
+}
+
+// inboxes.md check 9
+#[tokio::test]
+async fn an_address_with_a_plus_goes_before_the_tag_of_another() {
+    for desk in Mailbox::each().await {
+        made(&desk.world, &desk.key, &json!({ "username": "desk+vip" })).await;
+        for tag in ["vip", "other"] {
+            let to = format!("desk+{tag}@mail.test");
+            let raw = format!("From: a@x.test\nTo: {to}\nMessage-ID: <{tag}@x.test>\n\nx\n");
+            desk.raw_mail(&[&to], &raw).await;
+        }
+        assert_eq!(desk.list("").await, ["<other@x.test>"]);
+        let vip = desk.world.get("/v0/inboxes/desk+vip@mail.test/messages", &desk.key).await;
+        assert_eq!(
+            (&vip.body["count"], &vip.body["messages"][0]["message_id"]),
+            (&json!(1), &json!("<vip@x.test>"))
+        );
+    }
+}
+
+// inboxes.md checks 16, 17, 18, extras.md check 10
+#[tokio::test]
+async fn a_paused_inbox_sends_nothing_and_loses_what_comes() {
+    for desk in Mailbox::each().await {
+        let at = desk.world.app.now().plus(Duration::from_secs(1)).to_string();
+        let draft = desk.post("/drafts", &json!({ "to": ["a@x.test"], "send_at": at })).await.body;
+        let draft = format!("/drafts/{}", draft["draft_id"].as_str().unwrap());
+        desk.mail("Message-ID: <before@x.test>", "x").await;
+        assert_eq!(desk.patch("", &json!({ "status": "paused" })).await.body["status"], "paused");
+        assert_eq!(desk.get("").await["status"], "paused");
+        let source = format!("/messages/{}", segment("<before@x.test>"));
+        for path in [
+            "/messages/send".to_owned(),
+            format!("{source}/reply"),
+            format!("{source}/reply-all"),
+            format!("{source}/forward"),
+            format!("{draft}/send"),
+        ] {
+            let body = if path.ends_with("send") || path.ends_with("forward") {
+                json!({ "to": "b@x.test" })
+            } else {
+                json!({ "text": "y" })
+            };
+            let body = if path.starts_with("/drafts") { json!({}) } else { body };
+            let refused = desk.post(&path, &body).await;
+            assert_eq!((refused.status, refused.code()), (403, "inbox_paused"), "{path}: {}", refused.text);
+        }
+        // The one who sends it learns nothing.
+        desk.mail("Message-ID: <while@x.test>", "x").await;
+        desk.world.clock.advance(Duration::from_secs(1));
+        assert_eq!(desk.world.app.send_due_drafts().await.unwrap(), 1);
+        assert_eq!(desk.get(&draft).await["send_status"], "failed");
+        assert_eq!(desk.list("").await, ["<before@x.test>"], "reading works");
+        assert_eq!(desk.patch(&source, &json!({ "add_labels": ["x"] })).await.status, 200);
+
+        let resumed = desk.patch("", &json!({ "status": "active" })).await.body;
+        assert!(resumed.get("status").is_none(), "{resumed}");
+        assert_eq!(desk.world.app.send_due_drafts().await.unwrap(), 0);
+        assert_eq!(desk.get(&draft).await["send_status"], "failed");
+        assert_eq!(desk.list("").await, ["<before@x.test>"]);
+        desk.send(&json!({ "to": "b@x.test" })).await;
+        desk.mail("Message-ID: <while@x.test>", "x").await;
+        assert_eq!(desk.list("").await.len(), 3, "the same mail may come again");
+    }
+}
+
+// extras.md check 9
+#[tokio::test]
+async fn an_inbox_called_search_is_no_obstacle_to_searching() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        made(&world, &key, &json!({ "username": "search" })).await;
+        assert_eq!(ids(&world.get("/v0/inboxes/search?q=search", &key).await), vec!["search@mail.test"]);
+        assert_eq!(world.get("/v0/inboxes/search@mail.test", &key).await.status, 200);
+        let pod = json!({ "client_id": "search" }).to_string();
+        world.call(&Method::POST, "/v0/pods", Some(&key), &pod).await;
+        let of_pod = world.get("/v0/pods/search/inboxes/search?q=search", &key).await;
+        assert_eq!(ids(&of_pod), Vec::<&str>::new());
+        assert_eq!(ids(&world.get("/v0/pods/search/inboxes", &key).await), Vec::<&str>::new());
+    }
+}
+
+// extras.md check 8
+#[tokio::test]
+async fn the_exact_address_is_found_first() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        for username in ["ann", "ann.lee", "ann-mail-test"] {
+            made(&world, &key, &json!({ "username": username })).await;
+        }
+        let found = world.get("/v0/inboxes/search?q=ann@mail.test", &key).await;
+        assert_eq!(ids(&found)[0], "ann@mail.test", "{}", found.text);
+        assert_eq!(ids(&found).len(), 3);
     }
 }

@@ -260,6 +260,7 @@ async fn keyed(world: &World, owner: &str, path: &str, key: &str, body: &str) ->
     world.send(request.unwrap()).await
 }
 
+// extras.md check 29
 #[tokio::test]
 async fn an_idempotency_key_sends_once_and_names_one_request() {
     for desk in Mailbox::each().await {

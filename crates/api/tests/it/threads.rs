@@ -137,6 +137,7 @@ async fn a_thread_is_seen_from_its_inbox_its_pod_and_its_organization() {
     }
 }
 
+// extras.md check 27
 #[tokio::test]
 async fn a_long_thread_comes_newest_page_first_and_ascending_inside() {
     for desk in Mailbox::each().await {

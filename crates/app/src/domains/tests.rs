@@ -117,6 +117,7 @@ fn records_stand_in_the_documented_order() {
     );
 }
 
+// domains.md checks 7, 8, 10
 #[test]
 fn answers_are_compared_by_the_rules_of_their_kind() {
     let list = current(&domain("acme.example", DomainFlags { tracking: true, ..DEFAULT }), &settings());
@@ -338,6 +339,7 @@ fn checks_become_rarer_with_age() {
     assert_eq!(next_check(&domain, &off, domain.updated_at), None);
 }
 
+// domains.md check 9: a DKIM key is longer than one string
 #[tokio::test]
 async fn every_kind_of_record_is_found_through_a_real_resolver() {
     let domain = domain("acme.example", DomainFlags { subdomains: true, tracking: true, ..DEFAULT });

@@ -65,6 +65,34 @@ async fn a_message_goes_signed_to_each_destination_once() {
     }
 }
 
+// domains.md check 22, inboxes.md check 25
+#[tokio::test]
+async fn a_subdomain_is_answered_for_by_the_domain_above_it() {
+    for world in worlds(true).await {
+        let sink = Sink::start().await;
+        mx(&world, "one.test", "mx.one.test", LOCALHOST);
+        world.domain("acme.test").await;
+        let below = world.inbox_below("a@x.acme.test", Some("acme.test")).await;
+        let tenant = world.inbox_below("support@tenant.pm.test", None).await;
+        let worker = world.run_mx(sink.address.port());
+        for (scope, id, from, sender, d) in [
+            (&below, "<1@acme.test>", "a@x.acme.test", "@mail.acme.test", "d=acme.test;"),
+            (&tenant, "<1@pm.test>", "support@tenant.pm.test", "support@tenant.pm.test", "d=pm.test;"),
+        ] {
+            let before = sink.taken().len();
+            world.send(scope, id, &["b@one.test"]).await;
+            until!(sink.taken().len() == before + 1);
+            let taken = sink.taken().pop().unwrap();
+            assert!(taken.from.ends_with(sender), "{}", taken.from);
+            assert!(taken.data.contains(&format!("\nFrom: {from}\n")), "{}", taken.data);
+            let signature = taken.data.lines().next().unwrap();
+            assert!(signature.starts_with("DKIM-Signature: ") && signature.contains(d), "{signature}");
+        }
+        until!(world.count("message.delivered").await == 2);
+        worker.kill().await;
+    }
+}
+
 #[tokio::test]
 async fn a_refused_recipient_bounces_and_the_others_are_delivered() {
     for world in worlds(true).await {

@@ -10,12 +10,13 @@ use podmail_delivery::{Config, Counters, Route};
 use podmail_dns::MockResolver;
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
-use podmail_domain::{Clock as _, IdSource, InboxId, MessageId};
+use podmail_domain::{Clock as _, DomainName, IdSource, InboxId, MessageId};
 use podmail_egress::{Egress, Policy};
 use podmail_jobs::{Stopped, Tasks};
 use podmail_store::{
-    InboxCreated, InboxPlace, KeySecret, Limits, Location, NewDelivery, NewInbox, NewMessage,
-    NewOrganization, Order, Position, Scope, Store, Stored, StoredBytes,
+    DomainCreated, DomainFlags, DomainStatus, InboxCreated, InboxPlace, KeySecret, Limits, Location,
+    NewDelivery, NewDomain, NewInbox, NewMessage, NewOrganization, Order, Position, Scope, Store, Stored,
+    StoredBytes,
 };
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 use serde_json::Value;
@@ -85,9 +86,14 @@ impl Running {
 
 impl World {
     pub(crate) async fn inbox(&self, address: &str) -> Scope {
+        let domain = address.rsplit_once('@').unwrap().1;
+        self.inbox_below(address, (domain != "pm.test").then_some(domain)).await
+    }
+
+    /// An inbox on a name below a registered domain, or below the shared one.
+    pub(crate) async fn inbox_below(&self, address: &str, governing_domain: Option<&str>) -> Scope {
         let inbox_id = InboxId::parse(address).unwrap();
-        let own = inbox_id.domain() != "pm.test";
-        let governing_domain = own.then(|| inbox_id.domain().to_owned());
+        let governing_domain = governing_domain.map(str::to_owned);
         let new = NewInbox {
             scope: self.organization.clone(),
             place: InboxPlace::At { inbox_id, governing_domain },
@@ -101,6 +107,26 @@ impl World {
             panic!("taken")
         };
         self.store.inbox_scope(&self.organization, &inbox.inbox_id).await.unwrap().unwrap()
+    }
+
+    /// A domain of the organization, with a key of its own.
+    pub(crate) async fn domain(&self, name: &str) {
+        let key = podmail_sender_auth::generate_rsa_2048().unwrap();
+        let new = NewDomain {
+            domain: DomainName::parse(name).unwrap(),
+            client_id: None,
+            flags: DomainFlags { feedback: true, inbound: true, subdomains: true, tracking: false },
+            status: DomainStatus::Verified,
+            reason: None,
+            records: "[]".to_owned(),
+            dkim_selector: "podmail1".to_owned(),
+            dkim_private: key.private_pkcs8,
+            dkim_public: key.public_base64,
+            next_check_at: None,
+            created_at: self.clock.now(),
+        };
+        let created = self.store.create_domain(&self.organization, new).await.unwrap();
+        assert!(matches!(created, DomainCreated::Created(_)), "{created:?}");
     }
 
     /// Stores a message to be sent, as a send does.

@@ -229,6 +229,7 @@ async fn names_below_a_verified_domain_are_its_organizations_alone() {
     }
 }
 
+// domains.md check 21
 #[tokio::test]
 async fn a_decision_on_an_older_row_is_not_written_and_a_verification_brings_one_event() {
     for world in worlds().await {

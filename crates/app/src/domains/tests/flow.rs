@@ -191,6 +191,7 @@ async fn googles_mail_hosts_stand_in_the_way_of_receiving_only() {
     world.create(&acme, D).await.expect("a failed look-up refuses nothing");
 }
 
+// domains.md check 21
 #[tokio::test]
 async fn a_requested_check_verifies_a_published_domain_with_one_event() {
     let world = world().await;
