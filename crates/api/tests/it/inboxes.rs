@@ -114,7 +114,7 @@ async fn a_create_reports_every_field_that_does_not_fit() {
             (json!({ "metadata": { "a": null } }), vec![json!(["metadata", "a"])]),
             (json!({ "metadata": { "a": {} } }), vec![json!(["metadata", "a"])]),
             (json!({ "metadata": { "a": long } }), vec![json!(["metadata", "a"])]),
-            (json!({ "metadata": { long.as_str(): 1 } }), vec![json!(["metadata", &long[1..]])]),
+            (json!({ "metadata": { long.as_str(): 1 } }), vec![json!(["metadata", "x".repeat(256)])]),
             (
                 json!({ "username": "a b", "status": 1, "metadata": { "a": [] } }),
                 vec![json!(["status"]), json!(["username"]), json!(["metadata", "a"])],

@@ -75,7 +75,7 @@ impl World {
     }
 
     /// One per engine.
-    pub(crate) async fn each(change: impl Fn(&mut Settings)) -> Vec<Self> {
+    pub(crate) async fn each(change: impl Fn(&mut Settings) + Send + Sync) -> Vec<Self> {
         let mut all = Vec::new();
         for database in podmail_testkit::databases().await {
             all.push(Self::on(database, &change).await);
