@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use podmail_domain::thread::Attachment as StoredAttachment;
-use podmail_domain::{AttachmentId, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp};
+use podmail_domain::{
+    AttachmentId, AuthenticationResults, InboxId, MessageId, OrganizationId, PodId, ThreadId, Timestamp,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -113,6 +115,9 @@ pub struct Message {
     /// Headers that no other member represents.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// Extra, full message only: what SPF, DKIM and DMARC said of a received message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication_results: Option<AuthenticationResults>,
     /// Raw bytes.
     pub size: u64,
     /// Last change.

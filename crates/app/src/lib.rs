@@ -39,7 +39,7 @@ pub use podmail_store::{
 };
 
 pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};
-pub use settings::{PodSubdomains, Settings};
+pub use settings::{InboundAuthentication, PodSubdomains, Settings};
 
 /// The product. Cloning shares everything.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ struct Inner {
     sending: Mutex<HashSet<(OrganizationId, String)>>,
     /// Times of use of keys that are not written yet.
     used_keys: auth::UsedKeys,
+    /// What the checks of arriving mail said.
+    authentication: receive::AuthenticationCounters,
 }
 
 /// What the product is made of.
@@ -123,6 +125,7 @@ impl App {
                 link_key,
                 sending,
                 used_keys,
+                authentication: receive::AuthenticationCounters::default(),
             }),
         }
     }

@@ -273,6 +273,7 @@ pub(crate) fn item(message: &Message) -> wire::Message {
         in_reply_to: message.in_reply_to.clone(),
         references: message.references.clone(),
         headers: BTreeMap::new(),
+        authentication_results: None,
         size: message.size,
         updated_at: message.updated_at,
         created_at: message.created_at,
@@ -306,6 +307,7 @@ fn full(message: &Message, raw: &[u8]) -> wire::Message {
         text: parsed.text,
         html,
         headers,
+        authentication_results: message.authentication.clone(),
         ..item(message)
     }
 }

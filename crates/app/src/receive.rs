@@ -3,17 +3,23 @@
 //! store picks the thread and writes message, labels, thread and event in one transaction. Only then is the sender
 //! told "250".
 
+mod authenticate;
+mod policy;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use podmail_blob::INLINE_BYTES;
 use podmail_domain::thread::{Attachment, Direction};
-use podmail_domain::{AttachmentId, EmailAddress, InboxKey, MessageId, Timestamp, limits};
+use podmail_domain::{AttachmentId, EmailAddress, InboxKey, MessageId, Timestamp};
 use podmail_mime::Parsed;
 use podmail_store::{NewMessage, Route, Scope, Stored, StoredBytes};
 
 use crate::{App, Result};
+use policy::{Decision, Facts, decide};
+
+pub use authenticate::AuthenticationCounters;
 
 /// Mail above this is parsed and compressed off the reactor.
 const INLINE_WORK_BYTES: usize = 64 * 1024;
@@ -79,12 +85,6 @@ pub enum InternalOutcome {
     },
 }
 
-/// The verdict of inbound policy.
-enum Decision {
-    Accept { labels: Vec<String> },
-    Refuse(Refusal),
-}
-
 /// What is the same for every inbox that gets a mail.
 struct Mail {
     parsed: Parsed,
@@ -106,7 +106,7 @@ impl App {
             return Ok(Received::Refused(unknown_recipient()));
         }
         let traced = self.traced(incoming, &raw);
-        match self.deliver(&routes, traced).await? {
+        match self.deliver(&routes, incoming, &raw, traced).await? {
             Ok(stored) if stored.iter().all(|stored| *stored == Stored::Gone) => {
                 Ok(Received::Refused(unknown_recipient()))
             }
@@ -147,7 +147,7 @@ impl App {
                 routes.push(route.clone());
             }
         }
-        let result = self.deliver(&routes, traced).await?;
+        let result = self.deliver(&routes, &incoming, &raw, traced).await?;
         for (recipient, route) in local {
             let outcome = match &result {
                 Err(refusal) => InternalOutcome::Refused {
@@ -227,10 +227,12 @@ impl App {
         traced.into()
     }
 
-    /// Stores a mail in inboxes; the outcomes are in the order of `routes`.
+    /// Stores a mail in inboxes; the outcomes are in the order of `routes`. `original` came in, `raw` is what is stored.
     async fn deliver(
         &self,
         routes: &[Route],
+        incoming: &Incoming,
+        original: &Bytes,
         raw: Bytes,
     ) -> Result<std::result::Result<Vec<Stored>, Refusal>> {
         let now = self.now();
@@ -240,7 +242,23 @@ impl App {
             let raw = raw.clone();
             crate::messages::heavy(move || Mail::of(&raw)).await?
         };
-        let labels = match policy(&mail, &raw) {
+        let verdict = self.check_sender(incoming, &mail, original).await?;
+        let decision = decide(&Facts {
+            received_headers: mail.parsed.received_count,
+            is_spam: memchr::memmem::find(&raw, GTUBE).is_some(),
+            mode: self.settings().inbound_authentication,
+            verdict: verdict.as_ref(),
+            sender_domain: authenticate::sender_domain(incoming),
+        });
+        if let Some(verdict) = &verdict {
+            self.report(incoming, verdict, &decision);
+        }
+        let authentication = match (&verdict, incoming.remote) {
+            (Some(verdict), _) => Some(authenticate::results_of(verdict)),
+            (None, Some(_)) => None,
+            (None, None) => Some(authenticate::passed()),
+        };
+        let labels = match decision {
             Decision::Accept { labels } => labels,
             Decision::Refuse(refusal) => return Ok(Err(refusal)),
         };
@@ -256,7 +274,8 @@ impl App {
             if route.listed && self.is_blocked(&route.scope, &mail.parsed).await? {
                 labels.push("blocked".to_owned());
             }
-            arrivals.push(self.arrival(&route.scope, &mail, &labels, bytes, now));
+            let arrival = self.arrival(&route.scope, &mail, &labels, bytes, now);
+            arrivals.push(NewMessage { authentication: authentication.clone(), ..arrival });
         }
         let stored = self.store().insert_messages(arrivals).await?;
         let unused = objects
@@ -317,6 +336,7 @@ impl App {
             to: texts(&parsed.to),
             cc: texts(&parsed.cc),
             bcc: Vec::new(),
+            authentication: None,
             subject: parsed.subject.clone(),
             preview: parsed.text.as_deref().and_then(podmail_mime::preview),
             in_reply_to: parsed.in_reply_to.first().map(|id| name_of(id)),
@@ -369,22 +389,6 @@ pub(crate) fn name_of(id: &str) -> String {
 
 fn unknown_recipient() -> Refusal {
     Refusal { code: 550, enhanced: "5.1.1", text: "No such mailbox here".to_owned() }
-}
-
-/// From facts to one decision. The trace line that we added ourselves counts too.
-fn policy(mail: &Mail, raw: &[u8]) -> Decision {
-    if mail.parsed.received_count > limits::RECEIVED_HEADERS + 1 {
-        return Decision::Refuse(Refusal {
-            code: 554,
-            enhanced: "5.4.6",
-            text: format!("Routing loop: more than {} Received headers", limits::RECEIVED_HEADERS),
-        });
-    }
-    let mut labels = vec!["received".to_owned(), "unread".to_owned()];
-    if memchr::memmem::find(raw, GTUBE).is_some() {
-        labels.push("spam".to_owned());
-    }
-    Decision::Accept { labels }
 }
 
 /// The Date header, unless it would pin the mail to the top or the bottom of every list.

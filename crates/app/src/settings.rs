@@ -16,6 +16,20 @@ pub enum PodSubdomains {
     Off,
 }
 
+/// What SPF, DKIM and DMARC results do to mail from the internet (`inbound.authentication`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum InboundAuthentication {
+    /// What the domains' policies ask.
+    #[default]
+    Standard,
+    /// Any explicit failure refuses, also when DMARC passes.
+    Strict,
+    /// Nothing is refused; what `Standard` refuses is labelled `unauthenticated`.
+    Label,
+    /// Nothing is looked up, refused or labelled.
+    Off,
+}
+
 /// The settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -66,6 +80,10 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// `inbound.max_message_bytes`.
     pub max_message_bytes: usize,
+    /// `inbound.authentication`.
+    pub inbound_authentication: InboundAuthentication,
+    /// `inbound.trusted_arc_sealers`, lower case.
+    pub trusted_arc_sealers: Vec<String>,
     /// `--allow-private-egress`: webhooks may use plain HTTP and private addresses.
     pub allow_private_egress: bool,
     /// `limits.requests_per_second` per organization, burst twice that; 0 is off.
@@ -102,6 +120,8 @@ impl Settings {
             work_poll_interval: Duration::from_secs(1),
             max_request_bytes: limits::REQUEST_BYTES,
             max_message_bytes: limits::INBOUND_MESSAGE_BYTES,
+            inbound_authentication: InboundAuthentication::Standard,
+            trusted_arc_sealers: Vec::new(),
             allow_private_egress: false,
             requests_per_second: 1000,
         }

@@ -2,6 +2,7 @@
 //! randomness that everything else is handed. No I/O happens here.
 
 pub mod address;
+pub mod authentication;
 pub mod event;
 pub mod id;
 pub mod label;
@@ -14,6 +15,7 @@ pub mod thread;
 pub mod time;
 
 pub use address::{DomainName, EmailAddress};
+pub use authentication::AuthenticationResults;
 pub use event::EventType;
 pub use id::{
     ApiKeyId, AttachmentId, DeliveryId, DraftId, EventId, InboxId, InboxKey, MessageId, MessageKey,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use podmail_app::{App, Parts, PodSubdomains, Settings};
+use podmail_app::{App, InboundAuthentication, Parts, PodSubdomains, Settings};
 use podmail_blob::Blobs;
 use podmail_bus::{Bus, Nats, Postgres, Timing, Wire};
 use podmail_dns::{Resolver, SystemResolver};
@@ -112,6 +112,13 @@ fn settings(config: &Config, public_url: &str) -> Settings {
         work_poll_interval: config.work.poll_interval,
         max_request_bytes: config.limits.max_request_bytes,
         max_message_bytes: config.inbound.max_message_bytes,
+        inbound_authentication: match config.inbound.authentication {
+            config::InboundAuthentication::Standard => InboundAuthentication::Standard,
+            config::InboundAuthentication::Strict => InboundAuthentication::Strict,
+            config::InboundAuthentication::Label => InboundAuthentication::Label,
+            config::InboundAuthentication::Off => InboundAuthentication::Off,
+        },
+        trusted_arc_sealers: config.inbound.trusted_arc_sealers.clone(),
         allow_private_egress: config.allow_private_egress,
         requests_per_second: config.limits.requests_per_second,
     }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use podmail_app::receive::AuthenticationCounters;
+
 /// The counters that the parts of a server share with `/metrics`.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -13,7 +15,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Prometheus text, version 0.0.4.
-    pub(crate) fn render(&self) -> String {
+    pub(crate) fn render(&self, checks: &AuthenticationCounters) -> String {
         let smtp = &self.smtp;
         let delivery = self.delivery.get().map(|counters| counters.read()).unwrap_or_default();
         let mut text = String::new();
@@ -85,6 +87,22 @@ impl Metrics {
             )
             .expect("writing to a string cannot fail");
         }
+        write_checks(&mut text, checks).expect("writing to a string cannot fail");
         text
     }
+}
+
+/// What SPF, DKIM and DMARC said of arriving mail, and what became of it.
+fn write_checks(text: &mut String, checks: &AuthenticationCounters) -> std::fmt::Result {
+    let head =
+        |name: &str, help: &str| format!("# HELP podmail_{name} {help}\n# TYPE podmail_{name} counter\n");
+    text.push_str(&head("inbound_checks_total", "Checks of arriving mail by result"));
+    for (check, word, count) in checks.results() {
+        writeln!(text, "podmail_inbound_checks_total{{check=\"{check}\",result=\"{word}\"}} {count}")?;
+    }
+    text.push_str(&head("inbound_checked_messages_total", "Checked messages by what became of them"));
+    for (outcome, count) in checks.outcomes() {
+        writeln!(text, "podmail_inbound_checked_messages_total{{outcome=\"{outcome}\"}} {count}")?;
+    }
+    Ok(())
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::{Aggregate, Attachment, Direction};
 use podmail_domain::{
-    DeliveryId, EventId, EventType, InboxKey, MessageId, MessageKey, OrganizationId, ThreadId, Timestamp,
-    limits,
+    AuthenticationResults, DeliveryId, EventId, EventType, InboxKey, MessageId, MessageKey, OrganizationId,
+    ThreadId, Timestamp, limits,
 };
 
 use crate::db::{Insert, Value, args};
@@ -55,6 +55,8 @@ pub struct NewMessage {
     pub cc: Vec<String>,
     /// Of messages sent from the inbox.
     pub bcc: Vec<String>,
+    /// Of received messages whose sender was checked.
+    pub authentication: Option<AuthenticationResults>,
     /// Decoded.
     pub subject: Option<String>,
     /// Start of the text body.
@@ -391,6 +393,7 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         in_reply_to,
         references: new.references.clone(),
         attachments: new.attachments.clone(),
+        authentication: new.authentication.clone(),
         object: match &new.bytes {
             StoredBytes::Inline(_) => None,
             StoredBytes::Object(name) => Some(name.clone()),
@@ -499,6 +502,7 @@ fn message_values(message: &Message, fingerprint: &str) -> Vec<Value> {
         json_unless_empty(&message.references),
         json_unless_empty(&message.attachments),
         message.object.clone(),
+        message.authentication.as_ref().map(json),
     ]
 }
 
@@ -556,8 +560,8 @@ async fn write(tx: &mut Tx, rows: Rows, threads: VecDeque<Vec<Value>>) -> Result
             "INSERT INTO messages (organization_id, inbox_key, message_key, pod_id, inbox_id, message_id, thread_id, \
              direction, restricted, timestamp, created_at, updated_at, size, fingerprint, labels, sender, \
              recipients_to, recipients_cc, recipients_bcc, subject, preview, in_reply_to, reference_ids, attachments, \
-             object)",
-            25,
+             object, authentication)",
+            26,
             rows.messages,
         ),
         insert(

@@ -2,7 +2,10 @@
 
 use podmail_domain::label::{self, Restricted};
 use podmail_domain::thread::{Attachment, Direction, Piece};
-use podmail_domain::{InboxId, InboxKey, MessageId, MessageKey, OrganizationId, PodId, ThreadId, Timestamp};
+use podmail_domain::{
+    AuthenticationResults, InboxId, InboxKey, MessageId, MessageKey, OrganizationId, PodId, ThreadId,
+    Timestamp,
+};
 
 use crate::db::{Conn, Query, args, push_tuples};
 use crate::page::{Cursor, Order, Page};
@@ -61,6 +64,8 @@ pub struct Message {
     pub attachments: Vec<Attachment>,
     /// Where the bytes lie when they are not inline.
     pub object: Option<String>,
+    /// Of received messages whose sender was checked.
+    pub authentication: Option<AuthenticationResults>,
 }
 
 impl Message {
@@ -132,7 +137,7 @@ pub enum Relabelled {
 pub(crate) const COLUMNS: &str = "m.organization_id, m.pod_id, m.inbox_key, m.inbox_id, m.message_key, m.message_id, \
     m.thread_id, m.direction, m.restricted, m.timestamp, m.created_at, m.updated_at, m.size, m.labels, m.sender, \
     m.recipients_to, m.recipients_cc, m.recipients_bcc, m.subject, m.preview, m.in_reply_to, m.reference_ids, \
-    m.attachments, m.object";
+    m.attachments, m.object, m.authentication";
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
 pub(crate) struct MessageRow {
@@ -160,6 +165,7 @@ pub(crate) struct MessageRow {
     reference_ids: Option<String>,
     attachments: Option<String>,
     object: Option<String>,
+    authentication: Option<String>,
 }
 
 pub(crate) fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>> {
@@ -210,6 +216,10 @@ impl TryFrom<MessageRow> for Message {
             references: row.reference_ids.as_deref().map(list).transpose()?.unwrap_or_default(),
             attachments: row.attachments.as_deref().map(list).transpose()?.unwrap_or_default(),
             object: row.object,
+            authentication: row
+                .authentication
+                .map(|text| serde_json::from_str(&text).map_err(|_| Error::Corrupt("authentication results")))
+                .transpose()?,
         })
     }
 }

@@ -36,6 +36,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0003_create_lists.sql"),
         postgres: include_str!("../migrations/postgres/0003_create_lists.sql"),
     },
+    Step {
+        version: 7,
+        name: "add authentication and opens",
+        sqlite: include_str!("../migrations/sqlite/0007_add_authentication_and_opens.sql"),
+        postgres: include_str!("../migrations/postgres/0007_add_authentication_and_opens.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

@@ -23,6 +23,7 @@ use podmail_testkit::{Database, FakeClock, TestIds};
 use serde_json::Value;
 
 mod attachments;
+mod authentication;
 mod authorization;
 mod conventions;
 mod description;
@@ -96,6 +97,8 @@ impl World {
         let resolver = Arc::new(dns.clone());
         let mut settings = Settings::for_domain("mail.test");
         settings.requests_per_second = 0;
+        // Checks are the business of the tests that publish DNS records.
+        settings.inbound_authentication = podmail_app::InboundAuthentication::Off;
         change(&mut settings);
         let app = App::new(Parts {
             store: store.clone(),

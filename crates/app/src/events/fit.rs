@@ -116,6 +116,7 @@ mod tests {
             attachments: vec![attachment; attachments],
             in_reply_to: None,
             references: Vec::new(),
+            authentication_results: None,
             headers: [("X".to_owned(), "x".repeat(header))].into(),
             size: 1,
             updated_at: time,

@@ -143,6 +143,7 @@ fn remembered(event: &Event) -> (WireMessage, ThreadItem) {
         in_reply_to: None,
         references: Vec::new(),
         headers: std::collections::BTreeMap::new(),
+        authentication_results: None,
         size: facts.size,
         updated_at: event.created_at,
         created_at: event.created_at,

@@ -230,6 +230,7 @@ impl App {
                 bytes: bytes.clone(),
                 deliveries: deliveries(&addressed, now.plus(self.settings().delivery_expire_after)),
                 draft: stored.cloned().map(Box::new),
+                authentication: None,
                 idempotency: idempotency.map(|idempotency| (idempotency.key, idempotency.request_hash)),
             }])
             .await?

@@ -169,6 +169,7 @@ impl World {
             bytes: StoredBytes::Inline(compress(raw.as_bytes())),
             deliveries: deliveries.collect(),
             draft: None,
+            authentication: None,
             idempotency: None,
         };
         let stored = self.store.insert_messages(vec![new]).await.unwrap();

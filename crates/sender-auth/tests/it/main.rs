@@ -18,6 +18,8 @@ use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
 use podmail_sender_auth::{DkimKey, Error, Signer, generate_rsa_2048};
 
+mod verify;
+
 const NOW: u64 = 1_767_225_600;
 
 static KEY: LazyLock<DkimKey> = LazyLock::new(|| generate_rsa_2048().unwrap());

@@ -86,6 +86,7 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
         bytes: StoredBytes::Inline(b"compressed".to_vec()),
         deliveries: deliveries.collect(),
         draft: None,
+        authentication: None,
         idempotency: None,
     };
     let stored = world.store.insert_messages(vec![new]).await.expect("stored");

@@ -79,6 +79,7 @@ pub(crate) fn mail(
         bytes: StoredBytes::Inline(b"raw".to_vec()),
         deliveries: Vec::new(),
         draft: None,
+        authentication: None,
         idempotency: None,
     }
 }

@@ -169,6 +169,7 @@ impl World {
             bytes: StoredBytes::Inline(podmail_blob::compress(raw.as_bytes())),
             deliveries: Vec::new(),
             draft: None,
+            authentication: None,
             idempotency: None,
         };
         let stored = self.store.insert_messages(vec![new]).await.unwrap();

@@ -63,6 +63,7 @@ async fn send(world: &World, recipients: &[&str]) -> String {
             })
             .collect(),
         draft: None,
+        authentication: None,
         idempotency: None,
     };
     match world.store.insert_messages(vec![new]).await.unwrap().as_slice() {

@@ -89,6 +89,7 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
         bytes,
         deliveries: if sent { vec![delivery] } else { Vec::new() },
         draft: None,
+        authentication: None,
         idempotency: None,
     }
 }
