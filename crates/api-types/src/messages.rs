@@ -118,6 +118,9 @@ pub struct Message {
     /// Extra, full message only: what SPF, DKIM and DMARC said of a received message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authentication_results: Option<AuthenticationResults>,
+    /// First open of a tracked message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Timestamp>,
     /// Raw bytes.
     pub size: u64,
     /// Last change.

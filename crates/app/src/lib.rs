@@ -13,6 +13,7 @@ pub mod keys;
 pub mod links;
 pub mod lists;
 pub mod messages;
+mod opens;
 pub mod organizations;
 pub mod pods;
 pub mod readable;

@@ -44,7 +44,7 @@ const KEY: &str = "link_key";
 
 impl App {
     /// Makes the key that signs links unless the installation has one.
-    async fn link_key(&self) -> Result<hmac::Key> {
+    pub(crate) async fn link_key(&self) -> Result<hmac::Key> {
         let key = match self.inner.link_key.get() {
             Some(key) => key.clone(),
             None => {

@@ -274,6 +274,7 @@ pub(crate) fn item(message: &Message) -> wire::Message {
         references: message.references.clone(),
         headers: BTreeMap::new(),
         authentication_results: None,
+        opened_at: message.opened_at,
         size: message.size,
         updated_at: message.updated_at,
         created_at: message.created_at,

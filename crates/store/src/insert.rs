@@ -394,6 +394,7 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         references: new.references.clone(),
         attachments: new.attachments.clone(),
         authentication: new.authentication.clone(),
+        opened_at: None,
         object: match &new.bytes {
             StoredBytes::Inline(_) => None,
             StoredBytes::Object(name) => Some(name.clone()),

@@ -66,6 +66,8 @@ pub struct Message {
     pub object: Option<String>,
     /// Of received messages whose sender was checked.
     pub authentication: Option<AuthenticationResults>,
+    /// First open of a sent message.
+    pub opened_at: Option<Timestamp>,
 }
 
 impl Message {
@@ -137,7 +139,7 @@ pub enum Relabelled {
 pub(crate) const COLUMNS: &str = "m.organization_id, m.pod_id, m.inbox_key, m.inbox_id, m.message_key, m.message_id, \
     m.thread_id, m.direction, m.restricted, m.timestamp, m.created_at, m.updated_at, m.size, m.labels, m.sender, \
     m.recipients_to, m.recipients_cc, m.recipients_bcc, m.subject, m.preview, m.in_reply_to, m.reference_ids, \
-    m.attachments, m.object, m.authentication";
+    m.attachments, m.object, m.authentication, m.opened_at";
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
 pub(crate) struct MessageRow {
@@ -166,6 +168,7 @@ pub(crate) struct MessageRow {
     attachments: Option<String>,
     object: Option<String>,
     authentication: Option<String>,
+    opened_at: Option<i64>,
 }
 
 pub(crate) fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>> {
@@ -216,6 +219,7 @@ impl TryFrom<MessageRow> for Message {
             references: row.reference_ids.as_deref().map(list).transpose()?.unwrap_or_default(),
             attachments: row.attachments.as_deref().map(list).transpose()?.unwrap_or_default(),
             object: row.object,
+            opened_at: row.opened_at.map(Timestamp::from_micros),
             authentication: row
                 .authentication
                 .map(|text| serde_json::from_str(&text).map_err(|_| Error::Corrupt("authentication results")))
@@ -233,7 +237,7 @@ fn select() -> String {
 }
 
 /// Messages of the scope's inbox with these ids, in no particular order, hidden ones left out.
-async fn by_ids(
+pub(crate) async fn by_ids(
     conn: &mut Conn,
     scope: &Scope,
     ids: &[MessageId],

@@ -9,6 +9,7 @@ pub(crate) mod inboxes;
 pub(crate) mod keys;
 pub(crate) mod lists;
 pub(crate) mod messages;
+pub(crate) mod opens;
 pub(crate) mod organizations;
 pub(crate) mod pods;
 pub(crate) mod threads;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Route> {
         keys::routes(),
         lists::routes(),
         messages::routes(),
+        opens::routes(),
         organizations::routes(),
         pods::routes(),
         threads::routes(),

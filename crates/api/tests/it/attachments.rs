@@ -195,10 +195,10 @@ async fn a_forward_has_the_whole_original_and_its_files() {
     let desk = Mailbox::new().await;
     desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{MIXED}\n")).await;
     let path = format!("/messages/{}/forward", segment(A));
-    // messages 24
+    // messages.md check 24
     let refused = desk.post(&path, &json!({ "text": "FYI" })).await;
     assert_eq!(paths(&refused), json!([[]]));
-    // messages 23
+    // messages.md check 23
     let body = json!({ "to": "c@x.test", "text": "FYI", "attachments": [{ "content": "b3du", "filename": "own.txt" }] });
     let forward = desk.made(&path, &body).await;
     let source = desk.message(A).await;

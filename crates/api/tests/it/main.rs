@@ -35,6 +35,7 @@ mod inboxes;
 mod lists;
 mod mailbox;
 mod messages;
+mod opens;
 mod readable;
 mod sdk;
 mod sending;

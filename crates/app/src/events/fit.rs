@@ -117,6 +117,7 @@ mod tests {
             in_reply_to: None,
             references: Vec::new(),
             authentication_results: None,
+            opened_at: None,
             headers: [("X".to_owned(), "x".repeat(header))].into(),
             size: 1,
             updated_at: time,

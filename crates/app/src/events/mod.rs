@@ -144,6 +144,7 @@ fn remembered(event: &Event) -> (WireMessage, ThreadItem) {
         references: Vec::new(),
         headers: std::collections::BTreeMap::new(),
         authentication_results: None,
+        opened_at: None,
         size: facts.size,
         updated_at: event.created_at,
         created_at: event.created_at,

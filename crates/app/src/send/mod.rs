@@ -159,10 +159,6 @@ impl App {
         let scope = &caller.scope;
         let inbox = self.store().inbox(scope).await?.ok_or(Error::NotFound("Inbox"))?;
         self.may_send(caller, &inbox).await?;
-        // Mail without HTML goes out untracked; with it, a promise that cannot be kept is refused.
-        if draft.track_opens && draft.html.is_some() {
-            return Err(Error::Unprocessable("Open tracking is not available on this server".to_owned()));
-        }
         self.fetch_attachments("attachments", &mut draft.attachments).await?;
         let now = self.now();
         let own = own_mailbox(&inbox);
@@ -180,7 +176,7 @@ impl App {
         self.within_quota(scope, addressed.count(), now).await?;
         let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
         let seed = self.ids().uuid7(now).simple().to_string();
-        let outgoing = compose::outgoing(compose::Parts {
+        let mut outgoing = compose::outgoing(compose::Parts {
             kind,
             draft: &draft,
             source: source.as_ref(),
@@ -191,6 +187,13 @@ impl App {
             seed,
             now,
         });
+        // Mail without HTML goes out untracked; with it, a promise that cannot be kept is refused.
+        if draft.track_opens
+            && let (Some(html), Some(own)) = (&outgoing.html, scope.inbox())
+        {
+            let host = self.tracking_host(scope, &inbox).await?;
+            outgoing.html = Some(self.with_pixel(html, &host, scope, own.key, &message_id).await?);
+        }
         let built =
             crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
         let bytes = self.store_bytes(scope, &built.compressed).await?;
