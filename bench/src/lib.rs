@@ -5,12 +5,15 @@
 //! it counts what a killed server lost.
 
 pub mod crash;
+pub mod fill;
 pub mod http;
 pub mod load;
 pub mod machine;
 pub mod mail;
+pub mod place;
 pub mod process;
 pub mod random;
+pub mod reads;
 pub mod report;
 pub mod server;
 pub mod sink;

@@ -90,10 +90,27 @@ impl Database {
         let name = format!("bench_{}_{}", std::process::id(), since.as_nanos());
         let mut connection = PgConnection::connect(server).await.context("PostgreSQL does not answer")?;
         connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+        Ok(Self::named(server, name))
+    }
+
+    /// The database of that name, which is made when missing.
+    pub async fn open(server: &str, name: &str) -> Result<Self> {
+        let plain =
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        anyhow::ensure!(plain, "a name of small letters, digits and underscores is needed, not `{name}`");
+        let mut connection = PgConnection::connect(server).await.context("PostgreSQL does not answer")?;
+        let found = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1").bind(name);
+        if found.fetch_optional(&mut connection).await?.is_none() {
+            connection.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+        }
+        Ok(Self::named(server, name.to_owned()))
+    }
+
+    fn named(server: &str, name: String) -> Self {
         let (base, query) = server.split_once('?').map_or((server, ""), |(base, query)| (base, query));
         let root = base.rsplit_once('/').map_or(base, |(root, _)| root);
         let url = if query.is_empty() { format!("{root}/{name}") } else { format!("{root}/{name}?{query}") };
-        Ok(Self { server: server.to_owned(), name, url })
+        Self { server: server.to_owned(), name, url }
     }
 
     /// Drops it, with whatever connections are left.
