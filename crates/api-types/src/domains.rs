@@ -85,6 +85,19 @@ pub struct DomainItem {
     pub created_at: Timestamp,
 }
 
+/// What is known about setting a domain up with one click.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SetupLink {
+    /// Whether there is a link; without one the records are entered by hand.
+    pub supported: bool,
+    /// Who runs the domain's DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_name: Option<String>,
+    /// Who receives the domain's mail and would no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicting_provider: Option<String>,
+}
+
 /// A page of domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Domains {

@@ -1,5 +1,7 @@
 //! API keys. No key can hand out, or take away, more than it holds itself; an unrestricted key may hand out anything.
 
+mod public;
+
 use std::collections::BTreeMap;
 
 use podmail_api_types::auth::{Identity, ScopeType};
@@ -8,7 +10,8 @@ use podmail_domain::id::new_api_key_secret;
 use podmail_domain::{ApiKeyId, Permission, Permissions, Timestamp};
 use podmail_store::{ApiKey, ApiKeyChange, Cursor, KeySecret, KeyWritten, NewApiKey, Order, Page, Scope};
 
-pub use podmail_store::KeyLevel;
+pub use podmail_store::{KeyFamily, KeyLevel};
+pub use public::{PublicJwk, Registration};
 
 use crate::auth::hash_secret;
 use crate::{App, Caller, Error, Result};
@@ -79,28 +82,25 @@ impl App {
         &self,
         caller: &Caller,
         level: KeyLevel,
+        family: Option<KeyFamily>,
         order: Order,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Page<wire::ApiKey>> {
-        Ok(self.store().keys(&caller.scope, level, order, after, limit).await?.map(render))
+    ) -> Result<Page<wire::Credential>> {
+        let page = self.store().keys(&caller.scope, level, family, order, after, limit).await?;
+        let items = page.items.into_iter().map(render).collect::<Result<_>>()?;
+        Ok(Page { items, next: page.next })
     }
 
     /// One key of the caller's scope.
-    pub async fn key(&self, caller: &Caller, level: KeyLevel, id: &str) -> Result<wire::ApiKey> {
-        self.find(caller, level, id).await.map(render)
+    pub async fn key(&self, caller: &Caller, level: KeyLevel, id: &str) -> Result<wire::Credential> {
+        render(self.find(caller, level, id).await?)
     }
 
     /// Makes a key at the level of the caller's scope; its name and times are already checked.
     pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<wire::CreatedApiKey> {
         let permissions = granted(caller, new.permissions)?;
-        let expires_at = match (new.expires_at, caller.expires_at) {
-            (Some(wanted), Some(own)) if wanted > own => {
-                return Err(Error::PermissionEscalation { extra: vec!["expires_at".to_owned()] });
-            }
-            (Some(wanted), _) => Some(wanted),
-            (None, own) => own,
-        };
+        let expires_at = expiry(caller, new.expires_at)?;
         let name = new.name.unwrap_or_else(|| DEFAULT_NAME.to_owned());
         self.issue(&caller.scope, name, permissions, expires_at).await?.ok_or_else(|| gone(&caller.scope))
     }
@@ -112,15 +112,19 @@ impl App {
         level: KeyLevel,
         id: &str,
         change: KeyChange,
-    ) -> Result<wire::ApiKey> {
+    ) -> Result<wire::Credential> {
         for _ in 0..ATTEMPTS {
             let target = self.find(caller, level, id).await?;
             if let Some(permissions) = &change.permissions {
                 may_change(&caller.permissions, &target.permissions, permissions)?;
             }
-            let change = ApiKeyChange { name: change.name.clone(), permissions: change.permissions.clone() };
+            let permissions = change.permissions.clone().map(|flags| match target.public {
+                Some(_) => public::spelled_out(flags),
+                None => flags,
+            });
+            let change = ApiKeyChange { name: change.name.clone(), permissions };
             match self.store().update_key(&caller.scope, &target, change, self.now()).await? {
-                KeyWritten::Done(key) => return Ok(render(key)),
+                KeyWritten::Done(key) => return render(key),
                 KeyWritten::Absent => return Err(Error::NotFound(RESOURCE)),
                 KeyWritten::Changed => {}
             }
@@ -145,8 +149,13 @@ impl App {
     }
 
     async fn find(&self, caller: &Caller, level: KeyLevel, id: &str) -> Result<ApiKey> {
-        let id = ApiKeyId::parse(id).ok_or(Error::NotFound(RESOURCE))?;
-        self.store().key(&caller.scope, level, id).await?.ok_or(Error::NotFound(RESOURCE))
+        // A public key is also known by its `client_id`, which may have the shape of an id.
+        if let Some(id) = ApiKeyId::parse(id)
+            && let Some(key) = self.store().key(&caller.scope, level, id).await?
+        {
+            return Ok(key);
+        }
+        self.store().key_by_client_id(&caller.scope, level, id).await?.ok_or(Error::NotFound(RESOURCE))
     }
 
     /// Makes a key and its secret; `None`: the scope's pod or inbox is gone.
@@ -168,6 +177,17 @@ impl App {
 pub(crate) fn kept(secret: &str) -> KeySecret {
     let shown = PREFIX_CHARS.min(secret.chars().count() / 2);
     KeySecret { hash: hash_secret(secret), prefix: secret.chars().take(shown).collect() }
+}
+
+/// When a new key ends: never after the key that makes it.
+fn expiry(caller: &Caller, wanted: Option<Timestamp>) -> Result<Option<Timestamp>> {
+    match (wanted, caller.expires_at) {
+        (Some(wanted), Some(own)) if wanted > own => {
+            Err(Error::PermissionEscalation { extra: vec!["expires_at".to_owned()] })
+        }
+        (Some(wanted), _) => Ok(Some(wanted)),
+        (None, own) => Ok(own),
+    }
 }
 
 /// The flags of a new key.
@@ -222,8 +242,11 @@ fn gone(scope: &Scope) -> Error {
     Error::NotFound(if scope.inbox().is_some() { "Inbox" } else { "Pod" })
 }
 
-fn render(key: ApiKey) -> wire::ApiKey {
-    wire::ApiKey {
+fn render(mut key: ApiKey) -> Result<wire::Credential> {
+    if let Some(public) = key.public.take() {
+        return public::render(key, public).map(wire::Credential::PublicKey);
+    }
+    Ok(wire::Credential::Bearer(wire::ApiKey {
         r#type: wire::ApiKeyType::Bearer,
         api_key_id: key.api_key_id,
         prefix: key.prefix,
@@ -235,7 +258,7 @@ fn render(key: ApiKey) -> wire::ApiKey {
         expires_at: key.expires_at,
         created_at: key.created_at,
         updated_at: key.updated_at,
-    }
+    }))
 }
 
 fn created(key: ApiKey, secret: String) -> wire::CreatedApiKey {

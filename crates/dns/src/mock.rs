@@ -100,6 +100,11 @@ impl MockResolver {
         };
     }
 
+    /// Replaces the name servers of `name`; an empty list removes them.
+    pub fn set_ns(&self, name: &str, list: Vec<String>) {
+        self.zone().ns.insert(normal(name), list);
+    }
+
     /// Says whether look-ups of `name` fail with [`DnsError::Temporary`].
     pub fn set_failure(&self, name: &str, failing: bool) {
         let mut zone = self.zone();

@@ -1,6 +1,8 @@
 //! API keys. Only the hash of a secret is kept; it is unique in the installation through `key_directory`, and it is
 //! looked up on every request, so a deleted key stops working at once.
 
+mod register;
+
 use podmail_domain::{ApiKeyId, InboxId, InboxKey, OrganizationId, Permissions, PodId, Timestamp};
 
 use crate::db::{Query, args};
@@ -8,6 +10,8 @@ use crate::page::{Cursor, Order, Page};
 use crate::scope::{InboxRef, Scope, id};
 use crate::writer::Tx;
 use crate::{Error, Result, Store, messages, pods};
+
+pub use register::{KeyRegistered, NewPublicKey, PublicKey};
 
 /// Keys whose use is noted in one transaction.
 const TOUCH_CHUNK: usize = 100;
@@ -35,6 +39,8 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// Its last change.
     pub updated_at: Timestamp,
+    /// Of registered public keys, which have no secret.
+    pub public: Option<PublicKey>,
 }
 
 /// What is kept of a secret.
@@ -66,6 +72,15 @@ pub struct ApiKeyChange {
     pub name: Option<String>,
     /// Replaces all flags.
     pub permissions: Option<Permissions>,
+}
+
+/// Kinds of credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFamily {
+    /// A secret in the `Authorization` header.
+    Bearer,
+    /// A registered public key.
+    PublicKey,
 }
 
 /// Which keys of a scope are meant.
@@ -101,6 +116,9 @@ struct ApiKeyRow {
     used_at: Option<i64>,
     created_at: i64,
     updated_at: i64,
+    public_key: Option<String>,
+    client_id: Option<String>,
+    created_by: Option<String>,
 }
 
 impl TryFrom<ApiKeyRow> for ApiKey {
@@ -112,7 +130,15 @@ impl TryFrom<ApiKeyRow> for ApiKey {
             }
             _ => None,
         };
+        let public = match (row.public_key, row.created_by) {
+            (Some(jwk), Some(by)) => {
+                let created_by = id(&by, ApiKeyId::parse)?;
+                Some(PublicKey { jwk, client_id: row.client_id, created_by })
+            }
+            _ => None,
+        };
         Ok(Self {
+            public,
             api_key_id: id(&row.api_key_id, ApiKeyId::parse)?,
             pod_id: row.pod_id.map(|pod| id(&pod, PodId::parse)).transpose()?,
             inbox,
@@ -146,12 +172,7 @@ impl Store {
     pub async fn create_key(&self, scope: &Scope, new: NewApiKey, now: Timestamp) -> Result<Option<ApiKey>> {
         self.write((scope.clone(), new, now), |tx, (scope, new, now)| {
             Box::pin(async move {
-                let there = match (scope.pod(), scope.inbox()) {
-                    (_, Some(inbox)) => messages::lock_inbox(tx, scope.organization(), inbox.key).await?,
-                    (Some(pod), None) => pods::lock_pod(tx, scope.organization(), pod).await?,
-                    (None, None) => true,
-                };
-                if !there {
+                if !lock_level(tx, scope).await? {
                     return Ok(None);
                 }
                 insert(tx, scope, new, *now).await.map(Some)
@@ -160,18 +181,19 @@ impl Store {
         .await
     }
 
-    /// Keys of the scope, by creation.
+    /// Keys of the scope, by creation; of one family, or of all.
     pub async fn keys(
         &self,
         scope: &Scope,
         level: KeyLevel,
+        family: Option<KeyFamily>,
         order: Order,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<ApiKey>> {
         let mut query = Query::new(
             "SELECT k.api_key_id, k.pod_id, k.inbox_key, k.inbox_id, k.prefix, k.name, k.permissions, k.expires_at, \
-             k.used_at, k.created_at, k.updated_at FROM api_keys k WHERE k.organization_id = $1",
+             k.used_at, k.created_at, k.updated_at, k.public_key, k.client_id, k.created_by FROM api_keys k WHERE k.organization_id = $1",
             args![scope.organization()],
         );
         match (scope.inbox(), scope.pod()) {
@@ -184,6 +206,11 @@ impl Store {
             if scope.pod().is_none() {
                 query.and("k.pod_id IS NULL", args![]);
             }
+        }
+        match family {
+            Some(KeyFamily::Bearer) => query.and("k.public_key IS NULL", args![]),
+            Some(KeyFamily::PublicKey) => query.and("k.public_key IS NOT NULL", args![]),
+            None => {}
         }
         order.seek(&mut query, "k.created_at", "k.api_key_id", after, limit);
         let rows: Vec<ApiKeyRow> = query.all(&mut self.reader().await?).await?;
@@ -198,7 +225,7 @@ impl Store {
             .await?
             .one(
                 "SELECT api_key_id, pod_id, inbox_key, inbox_id, prefix, name, permissions, expires_at, used_at, \
-                 created_at, updated_at FROM api_keys WHERE organization_id = $1 AND api_key_id = $2",
+                 created_at, updated_at, public_key, client_id, created_by FROM api_keys WHERE organization_id = $1 AND api_key_id = $2",
                 args![scope.organization(), key],
             )
             .await?;
@@ -224,7 +251,7 @@ impl Store {
                          WHERE organization_id = $1 AND api_key_id = $2 \
                          AND ($4 = 0 OR permissions IS NOT DISTINCT FROM $7) \
                          RETURNING api_key_id, pod_id, inbox_key, inbox_id, prefix, name, permissions, expires_at, \
-                         used_at, created_at, updated_at",
+                         used_at, created_at, updated_at, public_key, client_id, created_by",
                         args![
                             *organization,
                             seen.api_key_id,
@@ -249,14 +276,23 @@ impl Store {
     pub async fn delete_key(&self, scope: &Scope, seen: &ApiKey) -> Result<KeyWritten<()>> {
         self.write((scope.organization(), seen.clone()), |tx, (organization, seen)| {
             Box::pin(async move {
-                let row: Option<(String,)> = tx
+                let row: Option<(String, Option<String>)> = tx
                     .one(
                         "DELETE FROM api_keys WHERE organization_id = $1 AND api_key_id = $2 \
-                         AND permissions IS NOT DISTINCT FROM $3 RETURNING key_hash",
+                         AND permissions IS NOT DISTINCT FROM $3 RETURNING key_hash, client_id",
                         args![*organization, seen.api_key_id, seen.permissions.to_json()],
                     )
                     .await?;
-                let Some((hash,)) = row else { return missed(tx, *organization, seen.api_key_id).await };
+                let Some((hash, client_id)) = row else {
+                    return missed(tx, *organization, seen.api_key_id).await;
+                };
+                if let Some(client_id) = client_id {
+                    tx.run(
+                        "DELETE FROM client_ids WHERE organization_id = $1 AND kind = 'public_key' AND client_id = $2",
+                        args![*organization, client_id],
+                    )
+                    .await?;
+                }
                 tx.run(
                     "DELETE FROM key_directory WHERE organization_id = $1 AND key_hash = $2",
                     args![*organization, hash],
@@ -289,6 +325,15 @@ impl Store {
             .await?;
         }
         Ok(())
+    }
+}
+
+/// Holds on to the pod or inbox of a scope until the transaction ends; `false`: it is gone.
+async fn lock_level(tx: &mut Tx, scope: &Scope) -> Result<bool> {
+    match (scope.pod(), scope.inbox()) {
+        (_, Some(inbox)) => messages::lock_inbox(tx, scope.organization(), inbox.key).await,
+        (Some(pod), None) => pods::lock_pod(tx, scope.organization(), pod).await,
+        (None, None) => Ok(true),
     }
 }
 
@@ -342,5 +387,6 @@ pub(crate) async fn insert(tx: &mut Tx, scope: &Scope, new: &NewApiKey, now: Tim
         used_at: None,
         created_at: now,
         updated_at: now,
+        public: None,
     })
 }

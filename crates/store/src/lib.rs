@@ -58,7 +58,10 @@ pub use inboxes::{
     NewInbox, PurgeStep, SubdomainUse,
 };
 pub use insert::{NewDelivery, NewMessage, Stored};
-pub use keys::{ApiKey, ApiKeyChange, KeyLevel, KeySecret, KeyWritten, NewApiKey};
+pub use keys::{
+    ApiKey, ApiKeyChange, KeyFamily, KeyLevel, KeyRegistered, KeySecret, KeyWritten, NewApiKey, NewPublicKey,
+    PublicKey,
+};
 pub use lists::{ListEntryDeleted, ListMatches, ListName, StoredListEntry, Suppression};
 pub use messages::{LabelChange, Message, MessageFilter, Relabelled, StoredBytes};
 pub use migrate::Migrated;

@@ -42,6 +42,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0007_add_authentication_and_opens.sql"),
         postgres: include_str!("../migrations/postgres/0007_add_authentication_and_opens.sql"),
     },
+    Step {
+        version: 9,
+        name: "register public keys",
+        sqlite: include_str!("../migrations/sqlite/0009_register_public_keys.sql"),
+        postgres: include_str!("../migrations/postgres/0009_register_public_keys.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

@@ -228,6 +228,12 @@ async fn delete(tx: &mut Tx, organization: OrganizationId, pod: PodId) -> Result
         both(),
     )
     .await?;
+    tx.run(
+        "DELETE FROM client_ids WHERE organization_id = $1 AND kind = 'public_key' AND client_id IN \
+         (SELECT client_id FROM api_keys WHERE organization_id = $1 AND pod_id = $2)",
+        both(),
+    )
+    .await?;
     tx.run("DELETE FROM api_keys WHERE organization_id = $1 AND pod_id = $2", both()).await?;
     webhooks::forget_pod(tx, organization, pod).await?;
     tx.run(

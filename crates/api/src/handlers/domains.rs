@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_DISPOSITION;
-use podmail_api_types::domains::{Domain, DomainItem};
+use podmail_api_types::domains::{Domain, DomainItem, SetupLink};
 use podmail_app::domains::{CreateDomain, UpdateDomain};
 use podmail_app::{Error, Result};
 use podmail_domain::Permission;
@@ -52,6 +52,13 @@ pub(crate) fn routes() -> Vec<Route> {
         .describe(
             doc("domains.get_zone_file", "Get the records of a domain as a zone file").bytes("text/plain"),
         );
+    let setup_link = Route::get("/v0/domains/{domain_id}/setup-link", Permission::DomainRead, setup_link)
+        .describe(
+            doc("domains.get_setup_link", "Ask who runs a domain's DNS and mail")
+                .about("`supported` is false: the records are entered by hand. Not for a verified domain.")
+                .answers::<SetupLink>()
+                .fails(&[409, 422]),
+        );
     let below_pods = collection
         .iter()
         .map(|route| route.at("/v0/pods/{pod_id}/domains"))
@@ -61,7 +68,7 @@ pub(crate) fn routes() -> Vec<Route> {
             zone_file.at("/v0/pods/{pod_id}/domains/{domain_id}/zone-file"),
         ])
         .collect::<Vec<_>>();
-    collection.into_iter().chain(one).chain([verify, zone_file]).chain(below_pods).collect()
+    collection.into_iter().chain(one).chain([verify, zone_file, setup_link]).chain(below_pods).collect()
 }
 
 body_type! {
@@ -163,6 +170,10 @@ async fn delete(request: Request) -> Result<Reply> {
 async fn verify(request: Request) -> Result<Reply> {
     request.app.verify_domain(request.caller()?, request.param("domain_id")).await?;
     Ok(Reply::Empty)
+}
+
+async fn setup_link(request: Request) -> Result<Reply> {
+    Reply::json(&request.app.domain_setup_link(request.caller()?, request.param("domain_id")).await?)
 }
 
 /// Bytes whatever the client accepts: the CLI asks for JSON.

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use podmail_api_types::keys::{ApiKey, CreatedApiKey};
-use podmail_app::keys::{KeyChange, KeyLevel, NewKey, RequestedFlags};
-use podmail_app::{Issue, IssueCode, Order, Page, Result};
+use podmail_api_types::keys::{CreatedApiKey, CreatedCredential, Credential, PublicJwk as PublicJwkType};
+use podmail_app::keys::{KeyChange, KeyFamily, KeyLevel, NewKey, PublicJwk, Registration, RequestedFlags};
+use podmail_app::{Issue, IssueCode, Order, Result};
 use podmail_domain::{Permission, Permissions, Timestamp, limits};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::pods::NAME;
-use crate::describe::{Param, Shape, body_type, doc};
+use crate::describe::{ClientId, Param, Shape, body_type, doc};
 use crate::fields::{Field, Fields, type_name, wrong_type};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -21,42 +21,50 @@ use crate::route::Route;
 const UNKNOWN_FLAGS_MAX: usize = 20;
 /// Characters of an unknown flag's name that an issue shows.
 const UNKNOWN_FLAG_CHARS: usize = 64;
-/// The only credential family here.
+/// Secrets.
 const BEARER: &str = "bearer";
-/// Registered keys of agents; none exist on this server.
+/// Registered public keys, and the member of a create that registers one.
 const PUBLIC_KEY: &str = "public_key";
+
+/// The keys of a pod, all of which are secrets.
+const POD_KEYS: &str = "/v0/pods/{pod_id}/api-keys";
 
 pub(crate) fn routes() -> Vec<Route> {
     let family = Param::query("type", Shape::OneOf(&[BEARER, PUBLIC_KEY]), "Only keys of this family.");
     let mut routes = vec![
         Route::get("/v0/api-keys/{api_key_id}", Permission::ApiKeyRead, get)
-            .describe(doc("api_keys.get", "Get an API key").answers::<ApiKey>()),
+            .describe(doc("api_keys.get", "Get an API key").answers::<Credential>()),
     ];
     for (all, one) in [
         ("/v0/api-keys", "/v0/api-keys/{api_key_id}"),
-        ("/v0/pods/{pod_id}/api-keys", "/v0/pods/{pod_id}/api-keys/{api_key_id}"),
+        (POD_KEYS, "/v0/pods/{pod_id}/api-keys/{api_key_id}"),
         ("/v0/inboxes/{inbox_id}/api-keys", "/v0/inboxes/{inbox_id}/api-keys/{api_key_id}"),
     ] {
         routes.extend([
             Route::get(all, Permission::ApiKeyRead, list).describe(if all == "/v0/api-keys" {
-                doc("api_keys.list", "List API keys").params(&[family]).pages::<ApiKey>("api_keys").without_limit().ascending()
+                doc("api_keys.list", "List API keys").params(&[family]).pages::<Credential>("api_keys").without_limit().ascending()
             } else {
-                doc("api_keys.list", "List API keys").pages::<ApiKey>("api_keys").without_limit()
+                doc("api_keys.list", "List API keys").pages::<Credential>("api_keys").without_limit()
             }),
-            Route::post(all, Permission::ApiKeyCreate, create).describe(
-                doc("api_keys.create", "Create an API key")
+            Route::post(all, Permission::ApiKeyCreate, create).describe({
+                let create = doc("api_keys.create", "Create an API key")
                     .about(
                         "The secret `api_key` is in this answer only. A key of a pod or an inbox sees nothing else. \
-                         With `permissions` it has exactly the flags that are true; without, all that its level has.",
+                         With `permissions` it has exactly the flags that are true; without, all that its level has. \
+                         With `public_key` no secret is made: the public key is registered (not below a pod).",
                     )
-                    .body::<NewApiKey>()
-                    .answers::<CreatedApiKey>(),
-            ),
+                    .body::<NewApiKey>();
+                if all == POD_KEYS {
+                    create.answers::<CreatedApiKey>()
+                } else {
+                    create.answers::<CreatedCredential>().fails(&[409])
+                }
+            }),
             Route::patch(one, Permission::ApiKeyUpdate, update).describe(
                 doc("api_keys.update", "Change an API key")
                     .body::<ApiKeyChange>()
                     .not_null(&["name"])
-                    .answers::<ApiKey>(),
+                    .answers::<Credential>(),
             ),
             Route::delete(one, Permission::ApiKeyDelete, delete)
                 .describe(doc("api_keys.delete", "Delete an API key").about("It is refused from the next request on.")),
@@ -75,8 +83,10 @@ body_type! {
         permissions: Option<Flags>,
         /// When it ends; not after the end of the calling key, which is also the default.
         expires_at: Option<Timestamp>,
-        /// Public keys are not registered on this server: naming one is refused.
-        public_key: Option<()>,
+        /// Registers this public key instead of making a secret.
+        public_key: Option<PublicJwkType>,
+        /// A name of your own for a public key; registering it again under the same name gives the first one.
+        client_id: Option<ClientId>,
     }
 }
 
@@ -123,20 +133,22 @@ async fn list(request: Request) -> Result<Reply> {
         KeyLevel::Exact => (None, Rules::LIST.without_limit().newest_first()),
     };
     let paging = query.page(rules)?;
-    if family.as_deref() == Some(PUBLIC_KEY) {
-        return paging.reply("api_keys", Page { items: Vec::<Value>::new(), next: None }, |key| key);
-    }
+    let family = family.map(|family| match family.as_str() {
+        PUBLIC_KEY => KeyFamily::PublicKey,
+        _ => KeyFamily::Bearer,
+    });
     let order: Order = paging.order;
-    let page =
-        request.app.list_keys(request.caller()?, level, order, paging.after.as_ref(), paging.limit).await?;
+    let page = request
+        .app
+        .list_keys(request.caller()?, level, family, order, paging.after.as_ref(), paging.limit)
+        .await?;
     paging.reply("api_keys", page, |key| key)
 }
 
 async fn create(request: Request) -> Result<Reply> {
     let mut fields = request.fields()?;
-    if fields.raw(PUBLIC_KEY).is_some() {
-        fields.refuse(PUBLIC_KEY, "Public keys cannot be registered on this server");
-    }
+    let jwk = public_key(&mut fields, request.has_param("pod_id"));
+    let client_id = fields.client_id();
     let name = fields.string("name", NAME);
     let permissions = match flags(&mut fields) {
         Field::Absent => RequestedFlags::Omitted,
@@ -148,8 +160,35 @@ async fn create(request: Request) -> Result<Reply> {
         fields.refuse("expires_at", "Invalid expires_at: expected a time in the future");
     }
     fields.finish()?;
-    let new = NewKey { name, permissions, expires_at };
-    Reply::json(&request.app.create_key(request.caller()?, new).await?)
+    let caller = request.caller()?;
+    let Some(jwk) = jwk else {
+        let new = NewKey { name, permissions, expires_at };
+        return Reply::json(&CreatedCredential::Bearer(request.app.create_key(caller, new).await?));
+    };
+    let new = Registration { jwk, client_id, name, permissions, expires_at };
+    let key = request.app.register_public_key(caller, level(&request), new).await?;
+    Reply::json(&CreatedCredential::PublicKey(key))
+}
+
+/// `public_key`; null is as good as absent. Below a pod there are secrets only.
+fn public_key(fields: &mut Fields, below_pod: bool) -> Option<PublicJwk> {
+    let members = match fields.field(PUBLIC_KEY) {
+        Field::Absent | Field::Null => return None,
+        Field::Value(_) if below_pod => {
+            fields.refuse(
+                PUBLIC_KEY,
+                "Public keys are registered for an inbox or at the level of the calling key",
+            );
+            return None;
+        }
+        Field::Value(Value::Object(members)) => members,
+        Field::Value(other) => {
+            let path = fields.path(PUBLIC_KEY);
+            fields.issue(wrong_type(path, "object", type_name(&other)));
+            return None;
+        }
+    };
+    PublicJwk::read(&members).map_err(|issues| issues.into_iter().for_each(|issue| fields.issue(issue))).ok()
 }
 
 async fn get(request: Request) -> Result<Reply> {

@@ -480,3 +480,53 @@ async fn an_inbox_sends_as_long_as_the_key_of_its_domain_is_published() {
         assert_eq!(world.get(&one, &key).await.body["text"], "Hi");
     }
 }
+
+// domains.md check 18, extras.md check 4
+#[tokio::test]
+async fn nobody_is_promised_a_setup_by_one_click_and_providers_are_told() {
+    for world in World::each(|_| {}).await {
+        let (scope, key) = world.organization("one").await;
+        let (_, foreign) = world.organization("two").await;
+        let (_, powerless) = world.key(&scope, Some("{}"), None).await;
+        let made = post(&world, "/v0/domains", &key, &json!({"domain": D})).await.body;
+        let path = format!("/v0/domains/{D}/setup-link");
+        let ask = async || {
+            let answer = world.get(&path, &key).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            answer.body
+        };
+        assert_eq!(ask().await, json!({ "supported": false }));
+        world.dns.set_ns(D, vec!["bob.ns.cloudflare.com".to_owned(), "ada.ns.cloudflare.com".to_owned()]);
+        let [google, other] =
+            ["aspmx.l.google.com", "mx.example.net"].map(|host| Mx { priority: 5, host: host.to_owned() });
+        world.dns.set_mx(D, vec![google]);
+        assert_eq!(
+            ask().await,
+            json!({
+                "supported": false, "provider_name": "Cloudflare", "conflicting_provider": "Google Workspace"
+            })
+        );
+        world.dns.set_mx(D, vec![other]);
+        assert_eq!(ask().await["conflicting_provider"], "mx.example.net");
+        patch(&world, &key, &json!({"inbound_enabled": false})).await;
+        assert!(ask().await.get("conflicting_provider").is_none(), "nothing would be cut off");
+        patch(&world, &key, &json!({"inbound_enabled": true})).await;
+
+        for (path, key, status, code) in [
+            ("/v0/domains/nobodys.example/setup-link", &key, 404, "not_found"),
+            (path.as_str(), &foreign, 404, "not_found"),
+            (path.as_str(), &powerless, 403, "missing_permission"),
+        ] {
+            let answer = world.get(path, key).await;
+            assert_eq!((answer.status, answer.code()), (status, code), "{path}");
+        }
+        world.dns.set_failure(D, true);
+        let silent = world.get(&path, &key).await;
+        assert_eq!((silent.status, silent.code()), (422, "unprocessable"));
+        world.dns.set_failure(D, false);
+        publish(&world, &made);
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        let done = world.get(&path, &key).await;
+        assert_eq!((done.status, done.code()), (409, "conflict"));
+    }
+}

@@ -347,7 +347,7 @@ async fn bodies_of_keys_are_checked() {
                 "invalid_format",
                 json!(["expires_at"]),
             ),
-            (Method::POST, &create, json!({ "public_key": "x" }), "custom", json!(["public_key"])),
+            (Method::POST, &create, json!({ "public_key": "x" }), "invalid_type", json!(["public_key"])),
             (Method::POST, &create, json!({ "name": "" }), "too_small", json!(["name"])),
             (Method::PATCH, &one, json!({}), "custom", json!([])),
             (Method::PATCH, &one, json!({ "expires_at": "2027-02-01T00:00:00Z" }), "custom", json!([])),

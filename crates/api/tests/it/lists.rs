@@ -284,3 +284,25 @@ async fn a_key_means_the_lists_of_its_own_level() {
         assert_eq!(left.await.unwrap().len(), 0);
     }
 }
+
+// conventions.md check 24
+#[tokio::test]
+async fn a_send_that_a_list_refused_leaves_its_idempotency_key_free() {
+    for desk in Mailbox::each().await {
+        add(&desk, "/v0/lists/send/block", "bob@example.com").await;
+        let keyed = async || {
+            let request = http::Request::post(format!("/v0/inboxes/{DESK}/messages/send"))
+                .header("authorization", format!("Bearer {}", desk.key))
+                .header("idempotency-key", "k3")
+                .body(http_body_util::Full::from(r#"{"to":"bob@example.com","text":"T"}"#));
+            desk.world.send(request.unwrap()).await
+        };
+        let refused = keyed().await;
+        assert_eq!((refused.status, refused.code()), (403, "message_rejected"));
+        assert_eq!(remove(&desk, "/v0/lists/send/block/bob@example.com").await, 204);
+        let sent = keyed().await;
+        assert_eq!(sent.status, 200, "{}", sent.text);
+        assert_eq!(keyed().await.body, sent.body, "now it is kept");
+        assert_eq!(desk.list("").await.len(), 1);
+    }
+}

@@ -36,6 +36,7 @@ mod lists;
 mod mailbox;
 mod messages;
 mod opens;
+mod public_keys;
 mod readable;
 mod sdk;
 mod sending;

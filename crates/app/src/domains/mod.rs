@@ -1,12 +1,14 @@
 //! Customers' domains: who may take which name, which records it needs, and whether they are there.
 //!
 //! [`records`] lists and judges, [`check`] asks the DNS, `decide` says what follows, [`zone`] writes the zone file,
-//! `operator` is the way in for whoever runs the installation, `signer` keeps the shared domain's key.
+//! `operator` is the way in for whoever runs the installation, `signer` keeps the shared domain's key, `setup` tells who
+//! runs a domain's DNS and mail so far.
 
 pub mod check;
 mod decide;
 mod operator;
 pub mod records;
+mod setup;
 mod signer;
 #[cfg(test)]
 mod tests;

@@ -113,6 +113,11 @@ async fn a_refused_recipient_bounces_and_the_others_are_delivered() {
                    "recipients": [{"address": "gone@one.test", "status": "bounced"}]})
         );
         assert_eq!(world.labels(&desk, &id).await, ["sent", "delivered", "bounced"]);
+        // domains.md check 23, labels-and-lists.md check 28: what is on this list is not sent to.
+        let gone = podmail_domain::list::ListEntry::parse("gone@one.test").unwrap();
+        let kept = world.store.remove_block_entries(&world.organization, gone).await.unwrap();
+        let reasons: Vec<_> = kept.iter().map(|entry| entry.reason.as_deref()).collect();
+        assert_eq!(reasons, [Some("bounced")]);
         worker.kill().await;
     }
 }

@@ -73,6 +73,12 @@ async fn delete(tx: &mut Tx, scope: &Scope, now: Timestamp) -> Result<bool> {
         args![organization, key],
     )
     .await?;
+    tx.run(
+        "DELETE FROM client_ids WHERE organization_id = $1 AND kind = 'public_key' AND client_id IN \
+         (SELECT client_id FROM api_keys WHERE organization_id = $1 AND inbox_key = $2)",
+        args![organization, key],
+    )
+    .await?;
     tx.run("DELETE FROM api_keys WHERE organization_id = $1 AND inbox_key = $2", args![organization, key])
         .await?;
     if let Some(client_id) = row.client_id {

@@ -40,7 +40,7 @@ fn new(hash: &str, permissions: Permissions) -> NewApiKey {
 }
 
 async fn names(world: &World, scope: &Scope, level: KeyLevel) -> Vec<String> {
-    let page = world.store.keys(scope, level, Order::Ascending, None, 50).await.expect("a page");
+    let page = world.store.keys(scope, level, None, Order::Ascending, None, 50).await.expect("a page");
     page.items.into_iter().map(|key| key.name).collect()
 }
 

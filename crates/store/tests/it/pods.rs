@@ -109,8 +109,11 @@ async fn deleting_a_pod_takes_its_keys_and_frees_its_client_id() {
         assert_eq!(world.store.delete_pod(&tenant).await.expect("deleted"), PodDeleted::Done);
         assert!(world.store.credential("pod-key").await.expect("read").is_none());
         assert!(world.store.pod(&tenant).await.expect("read").is_none());
-        let page =
-            world.store.keys(&scope, KeyLevel::Covered, Order::Descending, None, 10).await.expect("a page");
+        let page = world
+            .store
+            .keys(&scope, KeyLevel::Covered, None, Order::Descending, None, 10)
+            .await
+            .expect("a page");
         assert_eq!(page.items.len(), 1, "the organization's own");
         assert_eq!(world.store.delete_pod(&tenant).await.expect("an answer"), PodDeleted::Absent);
         assert!(world.store.create_key(&tenant, key, world.now()).await.expect("an answer").is_none());
@@ -169,7 +172,8 @@ async fn a_pod_with_an_inbox_stays_until_the_inbox_is_deleted() {
             (&tenant, KeyLevel::Exact, 0),
             (&desk, KeyLevel::Exact, 1),
         ] {
-            let page = world.store.keys(within, level, Order::Descending, None, 10).await.expect("a page");
+            let page =
+                world.store.keys(within, level, None, Order::Descending, None, 10).await.expect("a page");
             assert_eq!(page.items.len(), count, "{within:?} {level:?}");
         }
         let counted = world.store.organization(&scope).await.expect("read").expect("there");
