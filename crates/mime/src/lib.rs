@@ -13,6 +13,7 @@ pub mod extract;
 mod fingerprint;
 mod flowed;
 mod header;
+mod hidden;
 mod html;
 mod ids;
 mod markdown;

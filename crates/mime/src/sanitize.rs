@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 
 use ammonia::Builder;
 
-use crate::html;
+use crate::{hidden, html};
 
 /// Deepest nesting of elements that is sanitised as HTML.
 const MAX_DEPTH: usize = 512;
@@ -77,11 +77,11 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 });
 
 /// Removes script, style sheets, event handlers, `javascript:` and styles that can run code; keeps classes, ids, inline styles,
-/// tables, and `cid:`, web and `data:image` sources. Documents beyond the limits come back as escaped text.
+/// tables, and `cid:`, web and `data:image` sources. What a style sheet hid gets the attribute `hidden`. Documents beyond the limits come back as escaped text.
 #[must_use]
 pub fn sanitize_html(html: &str) -> String {
     if within_limits(html.as_bytes()) {
-        SANITIZER.clean(html).to_string()
+        SANITIZER.clean(&hidden::mark(html)).to_string()
     } else {
         html::from_text(&html::to_text(html))
     }
@@ -328,6 +328,10 @@ mod tests {
             ("<img src=\"data:image/svg+xml,x\">", "<img>"),
             ("<a href=\"data:text/html,x\">a</a>", "<a>a</a>"),
             ("<style>p{}</style><p>a</p>", "<p>a</p>"),
+            (
+                "<style>.pre{display:none}</style><p class=\"pre\">a</p>b",
+                "<p hidden=\"\" class=\"pre\">a</p>b",
+            ),
             ("<p style=\"color:red;width:expression(x())\">a</p>", "<p style=\"color:red\">a</p>"),
             ("<p style=\"background:url(java/**/script:x)\">a</p>", "<p>a</p>"),
             ("<p style=\"margin:0 0 0 .8ex\">a</p>", "<p style=\"margin:0 0 0 .8ex\">a</p>"),

@@ -26,10 +26,19 @@ fn attribute(name: &str, values: &str) -> Regex {
     Regex::new(&pattern).expect("the pattern is a constant that the tests compile")
 }
 
-static QUOTE_CLASS: LazyLock<Regex> =
-    LazyLock::new(|| attribute("class", "gmail_quote|moz-cite-prefix|yahoo_quoted"));
+static QUOTE_CLASS: LazyLock<Regex> = LazyLock::new(|| {
+    attribute(
+        "class",
+        "gmail_quote|moz-cite-prefix|yahoo_quoted|protonmail_quote|zmail_extra|ms-outlook-mobile-reference-message",
+    )
+});
 static QUOTE_ID: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"(?i)\sid\s*=\s*["']?(?:x_)*(?:appendonsend|divRplyFwdMsg)(?:["'\s>/]|$)"#)
+    Regex::new(r#"(?i)\sid\s*=\s*["']?(?:x_)*(?:appendonsend|divRplyFwdMsg|mail-editor-reference-message-container)(?:["'\s>/]|$)"#)
+        .expect("the pattern is a constant that the tests compile")
+});
+/// Containers that have a name only.
+static QUOTE_NAME: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?i)\sname\s*=\s*["']?(?:quote|messageReplySection)(?:["'\s>/]|$)"#)
         .expect("the pattern is a constant that the tests compile")
 });
 static OUTLOOK_ID: LazyLock<Regex> = LazyLock::new(|| attribute("id", "OLK_SRC_BODY_SECTION"));
@@ -82,7 +91,10 @@ fn is_quote_container(tag: &Tag<'_>) -> bool {
         return tag.is("hr") && RULE_WIDTH.is_match(tag.content);
     }
     tag.is("blockquote")
-        || (tag.is("div") && (QUOTE_CLASS.is_match(tag.content) || QUOTE_ID.is_match(tag.content)))
+        || (tag.is("div")
+            && (QUOTE_CLASS.is_match(tag.content)
+                || QUOTE_ID.is_match(tag.content)
+                || QUOTE_NAME.is_match(tag.content)))
         || (tag.content.contains("OLK_SRC_BODY") && OUTLOOK_ID.is_match(tag.content))
 }
 
@@ -94,7 +106,8 @@ fn first_signal(flat: &Flat<'_>, text: &str) -> Option<usize> {
     });
     let unspaced = signal::HTML_UNSPACED.find(text).map(|found| attribution_start(flat, found.start()));
     let divider = signal::DIVIDER_ANYWHERE.find(text).map(|found| found.start());
-    [english(flat, text), foreign(flat, text), sender, unspaced, divider].into_iter().flatten().min()
+    let dated = dated_address(flat, text);
+    [english(flat, text), foreign(flat, text), sender, unspaced, divider, dated].into_iter().flatten().min()
 }
 
 /// `On … wrote:` within one block.
@@ -135,7 +148,21 @@ fn foreign(flat: &Flat<'_>, text: &str) -> Option<usize> {
                 || found.as_str().ends_with(['\n', LINE_BREAK])
                 || flat.is_blank_between(to, text.len());
         let whole = text.get(start..to)?;
-        (ends_line || signal::DATE_TOKEN.is_match(whole) || signal::ADDRESS.is_match(whole)).then_some(start)
+        let told = if signal::FOREIGN_VERB.is_match(found.as_str()) {
+            ends_line || signal::DATE_TOKEN.is_match(whole)
+        } else {
+            signal::YEAR.is_match(whole)
+        };
+        (told || signal::ADDRESS.is_match(whole)).then_some(start)
+    })
+}
+
+/// A line with a year and a time of day that ends with an address and a colon, in whatever language.
+fn dated_address(flat: &Flat<'_>, text: &str) -> Option<usize> {
+    signal::HTML_ADDRESS_END.find_iter(text).take(VERBS_MAX).find_map(|found| {
+        let start = flat.line_start(found.start());
+        let line = super::clip(text.get(start..found.end())?, 4096);
+        (signal::YEAR.is_match(line) && signal::CLOCK.is_match(line)).then_some(start)
     })
 }
 

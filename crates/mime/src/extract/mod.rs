@@ -12,6 +12,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use flatten::{Flat, Tag, find_ignore_case};
 pub use html::extract_html;
 pub use text::extract_text;
 

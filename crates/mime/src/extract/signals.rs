@@ -16,10 +16,20 @@ const OPENERS_MAX: usize = 256;
 
 /// "Wrote" in the languages other than English; see [`verbs`] for where it counts.
 const FOREIGN_VERBS: &str = r"(?-u:\b)a écrit(?-u:\b)|(?-u:\b)escribió|(?-u:\b)ha scritto(?-u:\b)|(?-u:\b)escreveu(?-u:\b)|(?-u:\b)schrieb(?-u:\b)|(?-u:\b)schreef(?-u:\b)|(?-u:\b)geschreven(?-u:\b)|(?-u:\b)verzond(?-u:\b)|(?-u:\b)skrev(?-u:\b)|(?-u:\b)napisał|написал|đã viết|(?-u:\b)yazdı|(?-u:\b)a scris(?-u:\b)";
+/// More of them. Several are everyday words, so an address or a year has to stand beside them.
+const MORE_VERBS: &str = r"(?-u:\b)napsal|(?-u:\b)napísal|(?-u:\b)kirjoitti|ezt írta|пише|написа|έγραψε|寫道|님이 작성|작성|のメール|(?-u:\b)menulis|(?-u:\b)napisao|(?-u:\b)napisala|(?-u:\b)va escriure|כתב|נכתב|نوشت|เขียนว่า";
 /// What stands between dashes above a quoted original.
-const ORIGINAL: &str =
-    "(?:original message|reply message|ursprüngliche nachricht|antwort nachricht|oprindelig meddelelse)";
-const DATE_WORDS: &str = "(?:Sent|Date|Gesendet|Envoyé|Enviado|Enviada|Datum|Verzonden|Inviato|Skickat|Sendt)(?: (?:el|em|le|am))?";
+const ORIGINAL: &str = "(?:original message|reply message|ursprüngliche nachricht|original-?nachricht|antwort nachricht|oprindelig meddelelse|opprinnelig melding|ursprungligt meddelande|message d['’]origine|message original|mensaje original|mensagem original|messaggio originale|oorspronkelijk bericht|alkuperäinen viesti|původní zpráva|pôvodná správa|eredeti üzenet|mesajul original|orijinal mesaj|wiadomość oryginalna|oryginalna wiadomość|исходное сообщение|原始邮件|原始郵件|原始訊息|元のメッセージ|원본 메시지)";
+/// What stands between dashes above a forwarded message, and the line that stands for it without dashes.
+const FORWARDED: &str = "(?:forwarded message|weitergeleitete nachricht|message transféré|mensaje reenviado|mensagem encaminhada|messaggio inoltrato|doorgestuurd bericht|vidarebefordrat meddelande|videresendt (?:besked|melding)|przekazana wiadomość|wiadomość przekazana|přeposlaná zpráva|пересылаемое сообщение|пересланное сообщение|転送されたメッセージ|전달된 메시지|转发的邮件|轉寄的郵件)";
+const FORWARD_BEGINS: &str = "(?:begin forwarded message|anfang der weitergeleiteten nachricht|début du message (?:réexpédié|transféré)|inicio del mensaje reenviado|início da mensagem (?:encaminhada|reencaminhada)|inizio messaggio inoltrato|begin doorgestuurd bericht|vidarebefordrat brev|начало переадресованного сообщения)";
+const DATE_WORDS: &str = "(?:Sent|Date|Gesendet|Envoyé|Enviado|Enviada|Fecha|Datum|Verzonden|Inviato|Skickat|Sendt|Data|Wysłane|Odesláno|Odoslané|Lähetetty|Päivämäärä|Elküldve|Dátum|Gönderildi|Gönderme tarihi|Tarih|Στάλθηκε|Ημερομηνία|Trimis|Отправлено|Дата|Надіслано|Изпратено|Poslano|נשלח|תאריך|تم الإرسال|التاريخ|Đã gửi|Dikirim|送信日時|日時|보낸 날짜|날짜|发送时间|日期|寄件日期|傳送日期)(?: (?:el|em|le|am))?";
+/// Sender words that need an address or a date line; see [`FROM_WEAK_WORDS`].
+const FROM_STRONG_WORDS: &str = "From|Von|差出人|보낸 사람|寄件者|寄件人|Lähettäjä|Feladó|Kimden|Отправитель";
+/// Sender words that are common in prose as well.
+const FROM_WEAK_WORDS: &str = "De|Van|Da|Fra|Från|От|Від|Od|Από|De la|Šalje|מאת|من|Từ|Dari";
+/// Marks that right-to-left clients put around addresses.
+const BIDI: &str = r"[\u200e\u200f\u202a-\u202e\u2066-\u2069]{0,4}";
 const EMAIL: &str = r"[^\s@<>]{1,64}@[^\s@<>]{1,190}\.[\p{L}\p{N}-]{2,63}";
 
 /// Footer candidates of one body that are looked at.
@@ -40,17 +50,19 @@ patterns! {
     /// A mail address.
     ADDRESS = EMAIL;
     /// `<address>:` at the end of a line.
-    ADDRESS_COLON_END = format!(r"<(?:mailto:)?{EMAIL}>\s*[:\uFF1A]$");
+    ADDRESS_COLON_END = format!(r"<\s?{BIDI}(?:mailto:)?{EMAIL}{BIDI}>{BIDI}\s*[:\uFF1A]$");
     /// A year of this century; letters may touch it, as in `2026年`.
     YEAR = r"(?:^|[^0-9])20[0-9]{2}(?:[^0-9]|$)";
     /// A time of day: `9:00`, `9h00`, `kl. 9.00`.
-    CLOCK = r"[0-9]{1,2}\s?[:h\uFF1A]\s?[0-9]{2}|(?-u:\b)kl\.?\s[0-9]{1,2}\.[0-9]{2}|[٠-٩]{1,2}:[٠-٩]{2}";
+    CLOCK = r"[0-9]{1,2}\s?[:h\uFF1A]\s?[0-9]{2}|(?-u:\b)(?:kl\.?|klo|pukul)\s[0-9]{1,2}\.[0-9]{2}|[٠-٩]{1,2}:[٠-٩]{2}";
     /// Anything that looks like a part of a date or a time.
     DATE_TOKEN = r"[0-9]{1,2}[:h\uFF1A][0-9]{2}|(?:^|[^0-9])20[0-9]{2}(?:[^0-9]|$)|[0-9]{1,2}[./-][0-9]{1,2}|[٠-٩]{1,2}|(?-u:\b)(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}(?-u:\b)";
     /// A foreign "wrote".
     FOREIGN_VERB = FOREIGN_VERBS;
     /// "Wrote" in any language.
-    ANY_VERB = format!(r"(?-u:\b)wrote(?-u:\b)|写道|كتب|{FOREIGN_VERBS}");
+    ANY_VERB = format!(r"(?-u:\b)wrote(?-u:\b)|写道|كتب|{FOREIGN_VERBS}|{MORE_VERBS}");
+    /// A foreign "wrote" that needs an address or a year beside it.
+    WEAK_VERB = MORE_VERBS;
     /// The English verb with its colon.
     WROTE = r"(?-u:\b)wrote\s?[:\uFF1A]";
     /// The other English verb with its colon.
@@ -68,27 +80,29 @@ patterns! {
     /// The one-line attribution of old Samsung clients.
     SAMSUNG_WROTE = format!(r"sent from samsung.{{0,400}}{EMAIL}.{{0,400}}(?-u:\b)wrote(?-u:\b)");
     /// A sender line that needs an address or a date line.
-    FROM_STRONG = r"^\*?(?:From|Von)\s*\*?\s*[:\uFF1A]";
+    FROM_STRONG = format!(r"^\*?(?:{FROM_STRONG_WORDS})\s*\*?\s*[:\uFF1A]");
     /// A sender line whose word is common in prose as well.
-    FROM_WEAK = r"^\*?(?:De|Van|Da|Fra|Från)\s*\*?\s*[:\uFF1A]";
+    FROM_WEAK = format!(r"^\*?(?:{FROM_WEAK_WORDS})\s*\*?\s*[:\uFF1A]");
     /// The date line of a quoted header block.
     DATE_LINE = format!(r"^\*?{DATE_WORDS}\s*\*?\s*[:\uFF1A]");
     /// A line that announces a forwarded message.
-    FORWARD_LINE = r"^(?:[-–—]+\s*forwarded message\s*[-–—]+|begin forwarded message\s*[:\uFF1A])$";
+    FORWARD_LINE = format!(r"^(?:[-–—]+\s*{FORWARDED}\s*[-–—]+|{FORWARD_BEGINS}\s*[:\uFF1A])$");
     /// `Fw:` with something after it.
     FORWARD_PREFIX = r"^Fwd?\s?[:\uFF1A]\s*\S";
     /// A forward divider anywhere in flattened HTML.
-    FORWARD_ANYWHERE = r"[-–—]{2,}\s{0,8}forwarded message\s{0,8}[-–—]{2,}|begin forwarded message\s?[:\uFF1A]";
+    FORWARD_ANYWHERE = format!(r"[-–—]{{2,}}\s{{0,8}}{FORWARDED}\s{{0,8}}[-–—]{{2,}}|{FORWARD_BEGINS}\s?[:\uFF1A]");
     /// `On … wrote:` of flattened HTML; `On` is looked for in front of it.
     HTML_ON = r"(?-u:\b)on\s";
     /// A sender line with an address, in one block of flattened HTML.
-    HTML_FROM = format!(r"(?m)(?:^|\x0b)\s*\*?(?:From|Von|De|Van|Da|Fra|Från)\s*\*?\s*[:\uFF1A][^\n]{{0,250}}?{EMAIL}");
+    HTML_FROM = format!(r"(?m)(?:^|\x0b)\s*\*?(?:{FROM_STRONG_WORDS}|{FROM_WEAK_WORDS})\s*\*?\s*[:\uFF1A][^\n]{{0,250}}?{EMAIL}");
     /// A foreign verb with a colon that is no part of a time, in one block of flattened HTML.
-    HTML_FOREIGN = format!(r"(?m)(?:{FOREIGN_VERBS})[^\n]{{0,80}}?[:\uFF1A](?:[^0-9]|$)");
+    HTML_FOREIGN = format!(r"(?m)(?:{FOREIGN_VERBS}|{MORE_VERBS})[^\n]{{0,80}}?[:\uFF1A](?:[^0-9]|$)");
+    /// `<address>:` or `<address> wrote:` at the end of a line of flattened HTML.
+    HTML_ADDRESS_END = format!(r"(?m){EMAIL}{BIDI}>{BIDI}\s?(?:wrote\s?)?[:\uFF1A]{BIDI} ?(?:\x0b|$)");
     /// The Chinese and Arabic marks of flattened HTML.
-    HTML_UNSPACED = r"(?:写道|发件人|كتب)\s?[:\uFF1A]";
+    HTML_UNSPACED = r"(?:写道|寫道|发件人|كتب)\s?[:\uFF1A]";
     /// Cheap test before any of the above runs over flattened HTML.
-    HTML_ANY = format!(r"wrote|(?:From|Von|De|Van|Da|Fra|Från)\s*\*?\s*[:\uFF1A]|forwarded message|{ORIGINAL}|写道|发件人|كتب|{FOREIGN_VERBS}");
+    HTML_ANY = format!(r"wrote|>{BIDI}\s?[:\uFF1A]|(?:{FROM_STRONG_WORDS}|{FROM_WEAK_WORDS})\s*\*?\s*[:\uFF1A]|{FORWARDED}|{ORIGINAL}|写道|发件人|كتب|{FOREIGN_VERBS}|{MORE_VERBS}");
     /// A bare link.
     URL_LINE = r"^<?(?:https?://|www\.)\S+$";
     /// The first line of a bounce, leading asterisks and spaces removed.

@@ -13,6 +13,8 @@ const LINE_MAX_BYTES: usize = 4096;
 const GLUED_LINE_MAX_BYTES: usize = 64 * 1024;
 /// An attribution wraps over at most so many lines.
 const ATTRIBUTION_MAX_LINES: usize = 3;
+/// No label of a header line is longer than this with its colon.
+const LABEL_MAX_BYTES: usize = 48;
 /// Lines below a sender or underscore line in which its confirmation must stand.
 const LOOK_AHEAD_LINES: usize = 3;
 /// Prose between two quotes counts as an answer from this length on.
@@ -147,7 +149,8 @@ impl<'a> Lines<'a> {
         let first = self.0.iter().map(|line| line.text).find(|line| !line.is_empty());
         first.is_some_and(|line| signal::FORWARD_PREFIX.is_match(line))
             || self.0.iter().take(cut).any(|line| {
-                line.text.starts_with(['-', '–', '—', 'b', 'B']) && signal::FORWARD_LINE.is_match(line.text)
+                line.text.ends_with(['-', '–', '—', ':', '\u{ff1a}'])
+                    && signal::FORWARD_LINE.is_match(line.text)
             })
     }
 
@@ -200,11 +203,11 @@ impl<'a> Lines<'a> {
                     return Some(Signal::Attribution { last });
                 }
             }
-            '*' | 'f' | 'F' | 'v' | 'V' | 'd' | 'D' if self.is_sender_line(index, side) => {
-                return Some(Signal::Other);
-            }
             '发' if text.starts_with("发件人") => return Some(Signal::Other),
             _ => {}
+        }
+        if self.opens_header_block(index, side) {
+            return Some(Signal::Other);
         }
         if text.contains('@') && signal::SAMSUNG_WROTE.is_match(text) {
             return attribution;
@@ -230,12 +233,14 @@ impl<'a> Lines<'a> {
     /// A foreign attribution that begins with date and time and wraps; gives its last line.
     fn wrapped_attribution(&self, index: usize, side: Side) -> Option<Signal> {
         let text = self.view(index, side)?;
-        if !text.contains("20") || !signal::YEAR.is_match(text) || !signal::CLOCK.is_match(text) {
+        if !text.contains("20")
+            || !signal::YEAR.is_match(text)
+            || !(signal::CLOCK.is_match(text) || signal::WEAK_VERB.is_match(text))
+        {
             return None;
         }
         self.joined(index, side).skip(1).find_map(|(last, joined)| {
-            let is_end = joined.ends_with([':', '\u{ff1a}']);
-            (is_end && (signal::FOREIGN_VERB.is_match(&joined) || signal::WROTE_END.is_match(&joined)))
+            (joined.ends_with([':', '\u{ff1a}']) && ends_attribution(&joined))
                 .then_some(Signal::Attribution { last })
         })
     }
@@ -255,6 +260,18 @@ impl<'a> Lines<'a> {
             joined.push_str(text);
             Some((line, joined.clone()))
         })
+    }
+
+    /// A sender line, or the date line directly above one.
+    fn opens_header_block(&self, index: usize, side: Side) -> bool {
+        let labelled = |line: usize| {
+            self.view(line, side).is_some_and(|text| clip(text, LABEL_MAX_BYTES).contains([':', '\u{ff1a}']))
+        };
+        labelled(index)
+            && (self.is_sender_line(index, side)
+                || labelled(index + 1)
+                    && self.view(index, side).is_some_and(|text| signal::DATE_LINE.is_match(text))
+                    && self.is_sender_line(index + 1, side))
     }
 
     fn is_sender_line(&self, index: usize, side: Side) -> bool {
@@ -371,6 +388,9 @@ impl<'a> Line<'a> {
 fn ends_attribution(text: &str) -> bool {
     signal::FOREIGN_VERB.is_match(text)
         || signal::WROTE_END.is_match(text)
+        || (signal::WEAK_VERB.is_match(text)
+            && (signal::ADDRESS.is_match(text) || signal::YEAR.is_match(text)))
+        || (signal::WROTE.is_match(text) && signal::ADDRESS.is_match(text) && signal::YEAR.is_match(text))
         || (signal::ADDRESS_COLON_END.is_match(text)
             && signal::YEAR.is_match(text)
             && signal::CLOCK.is_match(text))

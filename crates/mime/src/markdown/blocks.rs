@@ -8,6 +8,8 @@ use super::tree::{Node, Tree};
 const NESTING_MAX: usize = 12;
 /// A table with more columns is no table to read.
 const COLUMNS_MAX: usize = 24;
+/// A line of so many equal strokes is a rule.
+const DRAWN_RULE_MIN_CHARS: usize = 8;
 /// Longer cells are paragraphs.
 const CELL_MAX_CHARS: usize = 300;
 
@@ -45,9 +47,18 @@ impl Page {
         let run = std::mem::take(&mut self.run);
         for part in run.split("\n\n") {
             let lines: Vec<&str> = part.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            if !lines.is_empty() {
-                self.done.push(Block::Paragraph(lines.join("\n")));
+            match lines.as_slice() {
+                [] => {}
+                [line] if is_drawn_rule(line) => self.rule(),
+                _ => self.done.push(Block::Paragraph(lines.join("\n"))),
             }
+        }
+    }
+
+    /// A rule between two blocks, not above the first and not twice.
+    fn rule(&mut self) {
+        if !matches!(self.done.last(), None | Some(Block::Rule)) {
+            self.done.push(Block::Rule);
         }
     }
 
@@ -55,6 +66,17 @@ impl Page {
         self.flush();
         self.done
     }
+}
+
+/// A rule made of characters, as meeting invitations and old newsletters have.
+fn is_drawn_rule(line: &str) -> bool {
+    let drawn = line.chars().filter(|&c| c != '\\').count();
+    let mark = line.chars().find(|&c| c != '\\');
+    drawn >= DRAWN_RULE_MIN_CHARS
+        && mark.is_some_and(|mark| {
+            matches!(mark, '_' | '-' | '=' | '*' | '~' | '–' | '—' | '─' | '━')
+                && line.chars().all(|c| c == mark || c == '\\')
+        })
 }
 
 /// The blocks of a whole document.
@@ -87,9 +109,7 @@ fn walk(tree: &Tree, node: &Node, page: &mut Page) {
         "table" => table(tree, node, page),
         "hr" => {
             page.flush();
-            if !matches!(page.done.last(), None | Some(Block::Rule)) {
-                page.done.push(Block::Rule);
-            }
+            page.rule();
         }
         _ if node.is_block() => {
             page.flush();
@@ -274,8 +294,26 @@ fn data(tree: &Tree, table: &Node, rows: &[&Node]) -> Option<Vec<Vec<String>>> {
         .map(|row| used.iter().map(|&n| row.get(n).cloned().unwrap_or_default()).collect())
         .collect();
     let first_is_head = rows.first().is_some_and(|row| tree.children(row).any(|cell| cell.name == "th"));
-    if !first_is_head {
+    if !first_is_head && !take_bold_head(&mut cells) {
         cells.insert(0, vec![String::new(); used.len()]);
     }
     Some(cells)
+}
+
+/// Word processors and old templates write heads as bold cells: a first row that is all bold, above rows that are not.
+fn take_bold_head(cells: &mut [Vec<String>]) -> bool {
+    let bold = |cell: &String| {
+        cell.strip_prefix("**")
+            .and_then(|rest| rest.strip_suffix("**"))
+            .is_some_and(|text| !text.contains("**"))
+    };
+    let Some((head, rows)) = cells.split_first_mut() else { return false };
+    let all = |row: &[String]| row.iter().all(|cell| cell.is_empty() || bold(cell));
+    if !all(head) || rows.iter().any(|row| all(row)) {
+        return false;
+    }
+    for cell in head {
+        *cell = cell.trim_matches('*').to_owned();
+    }
+    true
 }

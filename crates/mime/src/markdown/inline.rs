@@ -183,16 +183,15 @@ fn link(tree: &Tree, node: &Node, mode: Mode, out: &mut String) {
         }
         return;
     }
-    let address = node.attribute("href").and_then(links::clean);
     if opens_with_space(tree, node) {
         space(out);
     }
-    match address {
-        Some(address) if !links::says_itself(core, &address) => {
+    match &node.address {
+        Some(address) if !links::says_itself(core, address) => {
             out.push('[');
             out.push_str(core);
             out.push_str("](");
-            out.push_str(&if mode.cell { address.replace('|', "%7C") } else { address });
+            out.push_str(&if mode.cell { address.replace('|', "%7C") } else { address.clone() });
             out.push(')');
         }
         Some(_) | None => out.push_str(core),

@@ -7,11 +7,17 @@
 mod blocks;
 mod inline;
 mod links;
+mod redirect;
 mod style;
 mod tree;
 mod write;
 
 use crate::sanitize_html;
+
+/// Whether these declarations keep an element out of sight.
+pub(crate) fn hides(declarations: &str) -> bool {
+    style::visibility(declarations).hidden
+}
 
 /// An HTML body as Markdown: visible content only, without tracking images and tracking parameters. Possibly empty.
 #[must_use]

@@ -25,6 +25,7 @@ fn content_becomes_markdown() {
         ("<blockquote><p>a</p><blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
         ("<pre>fn x() {\n  y\n}</pre>", "```\nfn x() {\n  y\n}\n```"),
         ("<p>a</p><hr><hr><p>b</p>", "a\n\n---\n\nb"),
+        ("<p>__________</p><p>a</p><p>__________</p><p>b<br>==========</p>", "a\n\n---\n\nb\n\\=========="),
         (
             "<a href=\"https://x.test/?utm_source=a&id=7&fbclid=z#utm_medium=q\">Open</a>",
             "[Open](https://x.test/?id=7)",
@@ -41,6 +42,14 @@ fn content_becomes_markdown() {
         (
             "<table><tr><th>Item</th><th>Price</th></tr><tr><td>A|B</td><td>1</td></tr></table>",
             "| Item | Price |\n| --- | --- |\n| A\\|B | 1 |",
+        ),
+        (
+            "<table><tr><td><b>Item</b></td><td><b>Price</b></td></tr><tr><td>A</td><td>1</td></tr></table>",
+            "| Item | Price |\n| --- | --- |\n| A | 1 |",
+        ),
+        (
+            "<table><tr><td><b>A</b></td><td><b>1</b></td></tr><tr><td><b>B</b></td><td><b>2</b></td></tr></table>",
+            "|  |  |\n| --- | --- |\n| **A** | **1** |\n| **B** | **2** |",
         ),
         (
             "<table><tr><td><table><tr><td>One</td></tr><tr><td><p>Two</p></td></tr></table></td></tr></table>",

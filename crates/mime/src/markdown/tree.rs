@@ -7,6 +7,7 @@ use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 
+use super::links::Links;
 use super::style::{is_pixel, visibility};
 
 /// Elements nested deeper are taken apart: their text belongs to the deepest one that is kept. Walking is recursive, and
@@ -26,6 +27,10 @@ pub(super) struct Node {
     pub(super) has_block: bool,
     /// There is a table in it, itself left out.
     pub(super) has_table: bool,
+    /// It or something in it has words to show.
+    says: bool,
+    /// Of a link that says something: where it leads.
+    pub(super) address: Option<String>,
 }
 
 impl Node {
@@ -72,17 +77,25 @@ impl Tree {
         tokenizer.end();
         let mut nodes = tokenizer.sink.0.into_inner().nodes;
         for index in (0..nodes.len()).rev() {
-            let (mut block, mut table) = (false, false);
+            let (mut block, mut table, mut says) = (false, false, false);
             for &child in nodes.get(index).map_or(&[][..], |node| &node.children) {
                 if let Some(child) = nodes.get(child) {
                     block |= child.has_block;
                     table |= child.has_table || child.name == "table";
+                    says |= child.says;
                 }
             }
             if let Some(node) = nodes.get_mut(index) {
                 node.has_block = block || is_block(&node.name);
                 node.has_table = table;
+                let own =
+                    if node.name == "img" { node.attribute("alt").unwrap_or_default() } else { &node.text };
+                node.says = says || !own.trim().is_empty();
             }
+        }
+        let mut links = Links::default();
+        for node in nodes.iter_mut().filter(|node| node.name == "a" && node.says) {
+            node.address = node.attribute("href").and_then(|address| links.show(address));
         }
         Self { nodes }
     }
@@ -104,6 +117,8 @@ fn node(name: &str, attributes: Vec<(String, String)>) -> Node {
         children: Vec::new(),
         has_block: false,
         has_table: false,
+        says: false,
+        address: None,
     }
 }
 
