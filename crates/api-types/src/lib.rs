@@ -11,5 +11,6 @@ pub mod lists;
 pub mod messages;
 pub mod organizations;
 pub mod pods;
+pub mod search;
 pub mod threads;
 pub mod webhooks;

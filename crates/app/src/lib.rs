@@ -19,6 +19,7 @@ pub mod pods;
 pub mod readable;
 pub mod receive;
 mod retention;
+pub mod search;
 pub mod send;
 mod settings;
 pub mod threads;
@@ -99,6 +100,7 @@ pub fn on_commit(bus: Bus) -> OnCommit {
             (news.purges, Topic::Purges),
             (news.domains, Topic::Domains),
             (news.drafts, Topic::Drafts),
+            (news.search, Topic::Search),
         ] {
             if there_is {
                 bus.publish(topic);

@@ -34,12 +34,21 @@ pub enum Topic {
     Domains,
     /// Drafts that were scheduled.
     Drafts,
+    /// Messages for the full-text index.
+    Search,
 }
 
 impl Topic {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Events, Self::Outbound, Self::Webhooks, Self::Purges, Self::Domains, Self::Drafts];
+    pub const ALL: [Self; 7] = [
+        Self::Events,
+        Self::Outbound,
+        Self::Webhooks,
+        Self::Purges,
+        Self::Domains,
+        Self::Drafts,
+        Self::Search,
+    ];
 
     /// Its name in notices between nodes; never changed, because nodes of two versions talk to each other.
     const fn name(self) -> &'static str {
@@ -50,6 +59,7 @@ impl Topic {
             Self::Purges => "purges",
             Self::Domains => "domains",
             Self::Drafts => "drafts",
+            Self::Search => "search",
         }
     }
 
@@ -61,6 +71,7 @@ impl Topic {
             Self::Purges => 8,
             Self::Domains => 16,
             Self::Drafts => 32,
+            Self::Search => 64,
         }
     }
 }
@@ -101,7 +112,7 @@ pub struct Bus {
 
 #[derive(Debug, Default)]
 struct Shared {
-    topics: [Notify; 6],
+    topics: [Notify; 7],
     /// Topics that other nodes have not been told of yet, as bits.
     untold: AtomicU32,
     /// Told when `untold` got a bit.
@@ -133,7 +144,7 @@ impl Bus {
     }
 
     fn notify(&self, topic: Topic) -> &Notify {
-        let [events, outbound, webhooks, purges, domains, drafts] = &self.shared.topics;
+        let [events, outbound, webhooks, purges, domains, drafts, search] = &self.shared.topics;
         match topic {
             Topic::Events => events,
             Topic::Outbound => outbound,
@@ -141,6 +152,7 @@ impl Bus {
             Topic::Purges => purges,
             Topic::Domains => domains,
             Topic::Drafts => drafts,
+            Topic::Search => search,
         }
     }
 }
@@ -162,6 +174,6 @@ mod tests {
     fn every_topic_has_a_name_and_a_bit_of_its_own() {
         let names: std::collections::HashSet<_> = Topic::ALL.iter().map(|topic| topic.name()).collect();
         assert_eq!(names.len(), Topic::ALL.len());
-        assert_eq!(Topic::ALL.iter().fold(0, |bits, topic| bits | topic.bit()).count_ones(), 6);
+        assert_eq!(Topic::ALL.iter().fold(0, |bits, topic| bits | topic.bit()).count_ones(), 7);
     }
 }

@@ -68,6 +68,8 @@ pub const ADDRESS_HOLD_DAYS: u64 = 30;
 pub const DOMAIN_VERIFY_SECONDS: u64 = 10;
 /// Characters of the reason of a list entry: 400.
 pub const LIST_REASON_CHARS: usize = 1024;
+/// Characters of a full-text query: 400.
+pub const SEARCH_CHARS: usize = 256;
 /// Characters of a filter value in a list request: 400.
 pub const FILTER_CHARS: usize = 1024;
 /// Values of one list parameter: 400.

@@ -27,6 +27,7 @@ mod subject;
 pub use address::{AddressError, Mailbox};
 pub use compose::{Outgoing, OutgoingPart, build, format_date};
 pub use fingerprint::fingerprint;
+pub use html::to_text as html_to_text;
 pub use ids::{bracketed, thread_candidates, usable_message_id};
 pub use markdown::{html_to_markdown, text_to_markdown};
 pub use names::{clean_filename, header_name_reserved, header_name_valid, header_value_valid};

@@ -207,6 +207,8 @@ fn work(app: &App, config: &Config, tasks: &Tasks, metrics: &Metrics) -> anyhow:
             }
         }
     });
+    let (search, token) = (app.clone(), tasks.token());
+    tasks.spawn("search index", async move { search.run_indexer(token).await });
     let (keys, token) = (app.clone(), tasks.token());
     tasks.spawn("used keys", async move {
         while !token.is_cancelled() {

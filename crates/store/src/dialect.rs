@@ -26,3 +26,33 @@ pub(crate) const fn settled_events(engine: Engine) -> &'static str {
         Engine::Postgres => " AND txn < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint",
     }
 }
+
+/// The latest documents that match a query: $1 the query, $2 and $3 the numbers between which they lie, $4 how many, $5
+/// the organization. The query itself names the scope by a token; the full-text table of SQLite knows nothing else.
+pub(crate) const fn search_candidates(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "SELECT rowid FROM search_index WHERE search_index MATCH $1 AND rowid < $2 AND rowid >= $3 AND $5 <> '' \
+             ORDER BY rowid DESC LIMIT $4"
+        }
+        Engine::Postgres => {
+            "SELECT doc_id FROM search_documents WHERE tokens @@ CAST($1 AS tsquery) AND doc_id < $2 AND doc_id >= $3 \
+             AND organization_id = $5 ORDER BY doc_id DESC LIMIT $4"
+        }
+    }
+}
+
+/// Adds a document unless its number is taken. On PostgreSQL its tokens are a column, on SQLite a row of a table of
+/// their own.
+pub(crate) const fn insert_document(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => {
+            "INSERT INTO search_documents (organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, \
+             text) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT DO NOTHING"
+        }
+        Engine::Postgres => {
+            "INSERT INTO search_documents (organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, \
+             text, tokens) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,CAST($9 AS tsvector)) ON CONFLICT DO NOTHING"
+        }
+    }
+}

@@ -211,6 +211,7 @@ struct Rows {
     label_events: VecDeque<Vec<Value>>,
     events: VecDeque<Vec<Value>>,
     deliveries: VecDeque<Vec<Value>>,
+    search: VecDeque<Vec<Value>>,
 }
 
 /// Stores a batch within a transaction.
@@ -245,6 +246,7 @@ pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stor
     }
     tx.news.events |= !rows.events.is_empty();
     tx.news.outbound |= !rows.deliveries.is_empty();
+    tx.news.search |= !rows.search.is_empty();
     let (threads, stale) = aggregates(tx, &accepted).await?;
     write(tx, rows, threads).await?;
     for (organization, thread) in stale {
@@ -429,6 +431,7 @@ fn aliases(new: &NewMessage, message: &Message) -> Vec<String> {
 fn collect(rows: &mut Rows, tx: &Tx, new: &NewMessage, message: &Message, inbox: &mut Inbox) {
     let key = || args![message.organization_id, message.inbox_key];
     rows.messages.push_back(message_values(message, &new.fingerprint));
+    rows.search.push_back(crate::search::queue_values(message));
     if let StoredBytes::Inline(bytes) = &new.bytes {
         rows.bytes.push_back(args![
             message.organization_id,
@@ -589,6 +592,7 @@ async fn write(tx: &mut Tx, rows: Rows, threads: VecDeque<Vec<Value>>) -> Result
             17,
             rows.deliveries,
         ),
+        insert(crate::search::INSERT_QUEUE, 4, rows.search),
         Insert {
             sql: threads::UPSERT_THREAD,
             columns: threads::THREAD_VALUES,

@@ -28,6 +28,7 @@ mod quota;
 mod retention;
 mod routes;
 mod scope;
+mod search;
 mod threads;
 mod webhook_deliveries;
 mod webhooks;
@@ -72,6 +73,7 @@ pub use quota::SendUsage;
 pub use retention::{CLEAN_ROWS, CleanBefore, Cleaned};
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
+pub use search::{Alternative, Lookup, SearchDocument, SearchHit, SearchWindow, Terms};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
 pub use webhook_deliveries::{
     DueWebhookDelivery, LeasedWebhookDelivery, NewEventPayload, NewWebhookDelivery, WebhookDeliveryKey,

@@ -557,6 +557,7 @@ pub(crate) async fn delete(tx: &mut Tx, found: &[Message]) -> Result<Vec<String>
         for label in &message.labels {
             unlabel(tx, message, label).await?;
         }
+        crate::search::forget(tx, message.organization_id, message.inbox_key, message.message_key).await?;
         tx.run(
             "DELETE FROM message_aliases WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3",
             key(),

@@ -37,6 +37,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0003_create_lists.sql"),
     },
     Step {
+        version: 4,
+        name: "create search",
+        sqlite: include_str!("../migrations/sqlite/0004_create_search.sql"),
+        postgres: include_str!("../migrations/postgres/0004_create_search.sql"),
+    },
+    Step {
         version: 7,
         name: "add authentication and opens",
         sqlite: include_str!("../migrations/sqlite/0007_add_authentication_and_opens.sql"),

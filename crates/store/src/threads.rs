@@ -80,6 +80,14 @@ pub struct ThreadFilter {
     pub visible: Restricted,
 }
 
+impl Thread {
+    /// The inbox it lies in: whoever holds a thread has been shown it.
+    pub fn scope(&self) -> Scope {
+        let inbox = crate::scope::InboxRef { key: self.inbox_key, id: self.inbox_id.clone() };
+        Scope::new(self.organization_id, Some(self.pod_id), Some(inbox))
+    }
+}
+
 /// Outcome of a thread update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ThreadRelabelled {

@@ -37,6 +37,8 @@ pub struct News {
     pub domains: bool,
     /// Drafts that were scheduled.
     pub drafts: bool,
+    /// Messages for the full-text index.
+    pub search: bool,
 }
 
 impl News {}

@@ -12,6 +12,7 @@ pub(crate) mod messages;
 pub(crate) mod opens;
 pub(crate) mod organizations;
 pub(crate) mod pods;
+pub(crate) mod search;
 pub(crate) mod threads;
 pub(crate) mod webhooks;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Route> {
         opens::routes(),
         organizations::routes(),
         pods::routes(),
+        search::routes(),
         threads::routes(),
         webhooks::routes(),
     ]

@@ -39,6 +39,7 @@ mod opens;
 mod public_keys;
 mod readable;
 mod sdk;
+mod search;
 mod sending;
 mod threads;
 mod webhooks;

@@ -111,6 +111,9 @@ async fn purge(tx: &mut Tx, limit: usize) -> Result<PurgeStep> {
     if let Some(objects) = purge_messages(tx, organization, key, limit).await? {
         return Ok(PurgeStep { objects, more: true });
     }
+    if crate::search::purge(tx, organization, key, limit).await? {
+        return Ok(PurgeStep { objects: Vec::new(), more: true });
+    }
     if let Some(objects) = crate::drafts::purge(tx, organization, key, limit).await? {
         return Ok(PurgeStep { objects, more: true });
     }

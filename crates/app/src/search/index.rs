@@ -1,0 +1,142 @@
+//! Keeping the index up with the messages.
+
+use std::time::Duration;
+
+use podmail_bus::Topic;
+use podmail_store::{Message, Scope, SearchDocument};
+use tokio_util::sync::CancellationToken;
+
+use super::fold::{fold, words};
+use super::terms::Document;
+use super::tokens;
+use crate::messages::heavy;
+use crate::{App, Error, Result};
+
+/// Messages that the worker indexes at once.
+const BATCH: usize = 64;
+/// Messages of one scope that a search indexes at once.
+const CATCH_UP: usize = 250;
+/// How often a search does so; what waits beyond that is found a little later.
+const CATCH_UPS: usize = 8;
+/// Characters of a body that are indexed.
+const BODY_CHARS: usize = 100_000;
+/// Bytes of the folded words of a body at most, for unpacking.
+const TEXT_BYTES: usize = 4 * BODY_CHARS;
+/// Pause of the worker between full batches at least: arrivals go first.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+
+impl App {
+    /// Indexes what waits until told to stop.
+    pub async fn run_indexer(&self, token: CancellationToken) {
+        while !token.is_cancelled() {
+            let pause = match self.index_once().await {
+                Ok(0) => None,
+                Ok(_) => Some(PAUSE_MIN),
+                Err(error) => {
+                    tracing::error!(error = %error, "messages could not be indexed");
+                    None
+                }
+            };
+            let wait = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => self.bus().wait(Topic::Search, self.settings().work_poll_interval).await,
+                }
+            };
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = wait => {}
+            }
+        }
+    }
+
+    /// Indexes the oldest messages that wait; how many. When none does, queues what an older version of this code made.
+    pub async fn index_once(&self) -> Result<usize> {
+        let waiting = self.store().search_backlog(BATCH).await?;
+        let count = waiting.len();
+        if count == 0 {
+            let again = self.store().requeue_outdated(tokens::VERSION, BATCH).await?;
+            return Ok(usize::try_from(again).unwrap_or(0));
+        }
+        let documents = self.documents(waiting).await?;
+        self.store().index_documents(documents, false).await?;
+        Ok(count)
+    }
+
+    /// How many messages wait for the index, counted up to 100,000.
+    pub async fn search_backlog(&self) -> Result<u64> {
+        Ok(self.store().search_backlog_size(100_000).await?)
+    }
+
+    /// Indexes what a scope has waiting, so that a search finds it.
+    pub(super) async fn catch_up(&self, scope: &Scope) -> Result<()> {
+        for _ in 0..CATCH_UPS {
+            let waiting = self.store().search_backlog_of(scope, CATCH_UP).await?;
+            let count = waiting.len();
+            if count > 0 {
+                let documents = self.documents(waiting).await?;
+                self.store().index_documents(documents, true).await?;
+            }
+            if count < CATCH_UP {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn documents(&self, messages: Vec<Message>) -> Result<Vec<SearchDocument>> {
+        let mut raw = Vec::with_capacity(messages.len());
+        for message in messages {
+            let bytes = match self.raw_bytes(&message.scope(), &message).await {
+                Ok(bytes) => bytes,
+                // Deleted meanwhile: then nothing will be written of it.
+                Err(Error::NotFound(_)) => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            raw.push((message, bytes));
+        }
+        heavy(move || raw.into_iter().map(|(message, raw)| document(message, &raw)).collect()).await
+    }
+
+    /// The text that a search looks into: the text body, or what is visible of the HTML.
+    pub(super) async fn body_of(&self, message: &Message) -> Result<Option<String>> {
+        match self.raw_bytes(&message.scope(), message).await {
+            Ok(raw) => heavy(move || visible(&raw)).await,
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn visible(raw: &[u8]) -> Option<String> {
+    let parsed = podmail_mime::parse(raw);
+    // Sanitising takes out what nobody sees: scripts, styles, comments.
+    let shown = |html: &String| podmail_mime::html_to_text(&podmail_mime::sanitize_html(html));
+    parsed.text.or_else(|| parsed.html.as_ref().map(shown))
+}
+
+fn document(message: Message, raw: &[u8]) -> SearchDocument {
+    let body: String = visible(raw).unwrap_or_default().chars().take(BODY_CHARS).collect();
+    let folded = fold(&body);
+    let mut body = String::with_capacity(folded.len() + 2);
+    for word in words(&folded) {
+        body.push(' ');
+        body.push_str(word);
+    }
+    body.push(' ');
+    let recipients = message.to.iter().chain(&message.cc).chain(&message.bcc);
+    let document = Document {
+        subject: fold(message.subject.as_deref().unwrap_or_default()),
+        people: std::iter::once(&message.sender).chain(recipients).map(|text| fold(text)).collect(),
+        body,
+    };
+    let tokens = tokens::of(&document);
+    let text = podmail_blob::compress(document.body.as_bytes());
+    SearchDocument { message, tokens, text, version: tokens::VERSION }
+}
+
+/// The folded words of a body; none when what is stored is damaged.
+pub(super) fn unpacked(text: &[u8]) -> String {
+    let bytes = podmail_blob::decompress(text, TEXT_BYTES).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}

@@ -1,0 +1,487 @@
+//! The full-text index: what waits for it, what it holds, and candidates for a query. What a message says is not
+//! decided here: the index names candidates by tokens, the caller compares them with the documents themselves.
+//!
+//! Every document carries tokens for its organization, pod and inbox, and every query begins with one of them, so that
+//! one tenant's volume does not slow another's search. Labels and deletions are judged by the messages' own rows when
+//! a query runs.
+
+use std::collections::{BTreeSet, HashSet};
+
+use podmail_domain::{InboxKey, MessageKey, OrganizationId, ThreadId, Timestamp};
+
+use crate::db::{Conn, Engine, Query, Value, args};
+use crate::messages::{COLUMNS, Message, MessageRow, list, messages, tuples};
+use crate::scope::{Scope, id};
+use crate::writer::Tx;
+use crate::{Result, Store, dialect};
+
+/// Places tried for a document whose own is taken: ids of one millisecond rarely meet.
+const PLACES: i64 = 64;
+
+/// How a token is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The token itself.
+    Token(String),
+    /// Every token that begins so.
+    Prefix(String),
+}
+
+/// One way in which a term can be met: all of these.
+pub type Alternative = Vec<Lookup>;
+
+/// What candidates have to carry: for each term one of its alternatives.
+pub type Terms = Vec<Vec<Alternative>>;
+
+/// A message for the index.
+#[derive(Clone, Debug)]
+pub struct SearchDocument {
+    /// The message.
+    pub message: Message,
+    /// What it is found by.
+    pub tokens: BTreeSet<String>,
+    /// The folded words of its body, compressed.
+    pub text: Vec<u8>,
+    /// Of the code that made this.
+    pub version: i64,
+}
+
+/// What a query needs of a candidate to decide about it.
+#[derive(Clone, Debug)]
+pub struct SearchHit {
+    /// Which message.
+    pub message_key: MessageKey,
+    /// Its inbox.
+    pub inbox_key: InboxKey,
+    /// Its conversation.
+    pub thread_id: ThreadId,
+    /// The message's own time.
+    pub timestamp: Timestamp,
+    /// `Name <addr>` or `addr`.
+    pub sender: String,
+    /// To, cc and bcc.
+    pub recipients: Vec<String>,
+    /// Decoded.
+    pub subject: Option<String>,
+    /// The folded words of its body, compressed.
+    pub text: Vec<u8>,
+}
+
+/// Which documents a query looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SearchWindow {
+    /// Stored before.
+    pub before: Option<Timestamp>,
+    /// Stored at or after.
+    pub after: Option<Timestamp>,
+    /// Below the document with this number: for going on.
+    pub below: Option<i64>,
+}
+
+#[derive(sqlx::FromRow, serde::Deserialize)]
+struct HitRow {
+    message_key: String,
+    inbox_key: String,
+    thread_id: String,
+    timestamp: i64,
+    sender: String,
+    recipients_to: String,
+    recipients_cc: String,
+    recipients_bcc: String,
+    subject: Option<String>,
+    text: Vec<u8>,
+}
+
+const HIT_COLUMNS: &str = "m.message_key, m.inbox_key, m.thread_id, m.timestamp, m.sender, m.recipients_to, \
+    m.recipients_cc, m.recipients_bcc, m.subject, d.text";
+
+impl TryFrom<HitRow> for SearchHit {
+    type Error = crate::Error;
+    fn try_from(row: HitRow) -> Result<Self> {
+        let mut recipients: Vec<String> = list(&row.recipients_to)?;
+        recipients.extend(list::<String>(&row.recipients_cc)?);
+        recipients.extend(list::<String>(&row.recipients_bcc)?);
+        Ok(Self {
+            message_key: id(&row.message_key, MessageKey::parse)?,
+            inbox_key: id(&row.inbox_key, InboxKey::parse)?,
+            thread_id: id(&row.thread_id, ThreadId::parse)?,
+            timestamp: Timestamp::from_micros(row.timestamp),
+            sender: row.sender,
+            recipients,
+            subject: row.subject,
+            text: row.text,
+        })
+    }
+}
+
+/// Documents of one millisecond have 4096 places (the random bits of a message's key choose one); all of them order by
+/// time of storage.
+fn place(message: &Message) -> i64 {
+    let high = message.message_key.uuid().as_u128() >> 64;
+    let (millis, rest) = ((high >> 16) & 0xffff_ffff_ffff, high & 0xfff);
+    i64::try_from((millis << 12) | rest).unwrap_or(i64::MAX)
+}
+
+/// The first place of a time.
+fn place_of(time: Timestamp) -> i64 {
+    (time.micros() / 1000).saturating_mul(4096)
+}
+
+fn scope_token(scope: &Scope) -> String {
+    let (letter, text) = match (scope.inbox(), scope.pod()) {
+        (Some(inbox), _) => ('i', inbox.key.to_string()),
+        (None, Some(pod)) => ('p', pod.to_string()),
+        (None, None) => ('o', scope.organization().to_string()),
+    };
+    format!("{letter}{}", text.replace('-', ""))
+}
+
+fn scope_tokens(message: &Message) -> [String; 3] {
+    let own = message.scope();
+    let pod = own.without_inbox();
+    [scope_token(&Scope::new(own.organization(), None, None)), scope_token(&pod), scope_token(&own)]
+}
+
+/// The query in the engine's own language. Tokens hold nothing that either language gives a meaning.
+fn expression(engine: Engine, scope: &Scope, terms: &[Vec<Alternative>]) -> String {
+    let (quote, and, or) = match engine {
+        Engine::Sqlite => ('"', " AND ", " OR "),
+        Engine::Postgres => ('\'', " & ", " | "),
+    };
+    let lookup = |lookup: &Lookup| match (lookup, engine) {
+        (Lookup::Token(token), _) => format!("{quote}{token}{quote}"),
+        (Lookup::Prefix(token), Engine::Sqlite) => format!("{quote}{token}{quote} *"),
+        (Lookup::Prefix(token), Engine::Postgres) => format!("{quote}{token}{quote}:*"),
+    };
+    let mut parts = vec![format!("{quote}{}{quote}", scope_token(scope))];
+    for alternatives in terms {
+        let ways: Vec<String> = alternatives
+            .iter()
+            .map(|way| format!("({})", way.iter().map(lookup).collect::<Vec<_>>().join(and)))
+            .collect();
+        parts.push(format!("({})", ways.join(or)));
+    }
+    parts.join(and)
+}
+
+impl Store {
+    /// Messages that wait for the index, oldest first, whoever's.
+    pub async fn search_backlog(&self, limit: usize) -> Result<Vec<Message>> {
+        let text = format!(
+            "SELECT {COLUMNS} FROM search_queue q JOIN messages m ON m.organization_id = q.organization_id \
+             AND m.inbox_key = q.inbox_key AND m.message_key = q.message_key ORDER BY q.message_key LIMIT $1"
+        );
+        messages(self.reader().await?.all::<MessageRow>(&text, args![limit]).await?)
+    }
+
+    /// Messages of a scope that wait for the index, latest first.
+    pub async fn search_backlog_of(&self, scope: &Scope, limit: usize) -> Result<Vec<Message>> {
+        let mut query = Query::new(
+            &format!(
+                "SELECT {COLUMNS} FROM search_queue q JOIN messages m ON m.organization_id = q.organization_id \
+                 AND m.inbox_key = q.inbox_key AND m.message_key = q.message_key WHERE q.organization_id = $1"
+            ),
+            args![scope.organization()],
+        );
+        scope.narrow(&mut query, "q");
+        query.push(" ORDER BY q.message_key DESC LIMIT ?", args![limit]);
+        messages(query.all::<MessageRow>(&mut self.reader().await?).await?)
+    }
+
+    /// How many messages wait for the index, counted up to `most`.
+    pub async fn search_backlog_size(&self, most: usize) -> Result<u64> {
+        let count = self
+            .reader()
+            .await?
+            .count("SELECT COUNT(*) FROM (SELECT message_key FROM search_queue LIMIT $1) AS q", args![most])
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Queues up to `limit` documents again that another version of the code made; how many.
+    pub async fn requeue_outdated(&self, version: i64, limit: usize) -> Result<u64> {
+        self.write_later((version, limit), |tx, (version, limit)| {
+            Box::pin(async move {
+                tx.run(
+                    "INSERT INTO search_queue (organization_id, inbox_key, message_key, pod_id) \
+                     SELECT organization_id, inbox_key, message_key, pod_id FROM search_documents \
+                     WHERE version < $1 LIMIT $2 ON CONFLICT DO NOTHING",
+                    args![*version, *limit],
+                )
+                .await
+            })
+        })
+        .await
+    }
+
+    /// Takes messages out of the queue and into the index. What is not in the queue any more (deleted, or indexed by
+    /// somebody else meanwhile) is left alone. `now`: ahead of what merely keeps the index up to date.
+    pub async fn index_documents(&self, documents: Vec<SearchDocument>, now: bool) -> Result<()> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        if now {
+            self.write(documents, |tx, documents| Box::pin(index(tx, documents))).await
+        } else {
+            self.write_later(documents, |tx, documents| Box::pin(index(tx, documents))).await
+        }
+    }
+
+    /// Numbers of the latest documents in scope that carry what the terms ask for.
+    pub async fn search_candidates(
+        &self,
+        scope: &Scope,
+        terms: &[Vec<Alternative>],
+        window: SearchWindow,
+        limit: usize,
+    ) -> Result<Vec<i64>> {
+        let engine = self.engine();
+        let below = window.below.unwrap_or(i64::MAX).min(window.before.map_or(i64::MAX, place_of));
+        let from = window.after.map_or(i64::MIN, place_of);
+        let rows: Vec<(i64,)> = self
+            .reader()
+            .await?
+            .all(
+                dialect::search_candidates(engine),
+                args![expression(engine, scope, terms), below, from, limit, scope.organization()],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|(doc,)| doc).collect())
+    }
+
+    /// The documents with these numbers whose messages carry no restricted label.
+    pub async fn search_hits(&self, scope: &Scope, documents: &[i64]) -> Result<Vec<SearchHit>> {
+        let mut hits = Vec::with_capacity(documents.len());
+        let mut conn = self.reader().await?;
+        for part in documents.chunks(256) {
+            hits.extend(
+                hits_in(&mut conn, scope, "d.doc_id", part.iter().map(|doc| (*doc).into()).collect()).await?,
+            );
+        }
+        Ok(hits)
+    }
+
+    /// Conversations of the documents with these numbers, each once, those of the latest documents first.
+    pub async fn search_threads(&self, scope: &Scope, documents: &[i64]) -> Result<Vec<ThreadId>> {
+        let mut found: Vec<(i64, String)> = Vec::new();
+        let mut conn = self.reader().await?;
+        for part in documents.chunks(256) {
+            let mut query = Query::new(
+                "SELECT d.doc_id, d.thread_id FROM search_documents d WHERE d.organization_id = $1",
+                args![scope.organization()],
+            );
+            within(&mut query, "d.doc_id", part.iter().map(|doc| (*doc).into()).collect());
+            found.extend(query.all::<(i64, String)>(&mut conn).await?);
+        }
+        found.sort_by(|a, b| b.cmp(a));
+        let (mut seen, mut threads) = (HashSet::new(), Vec::new());
+        for (_, thread) in found {
+            let thread = id(&thread, ThreadId::parse)?;
+            if seen.insert(thread) {
+                threads.push(thread);
+            }
+        }
+        Ok(threads)
+    }
+
+    /// All documents of these conversations whose messages carry no restricted label.
+    pub async fn search_hits_of(&self, scope: &Scope, threads: &[ThreadId]) -> Result<Vec<SearchHit>> {
+        let mut hits = Vec::new();
+        let mut conn = self.reader().await?;
+        for part in threads.chunks(128) {
+            hits.extend(
+                hits_in(&mut conn, scope, "d.thread_id", part.iter().map(|id| (*id).into()).collect())
+                    .await?,
+            );
+        }
+        Ok(hits)
+    }
+
+    /// Messages of a scope by their keys, in no particular order.
+    pub async fn messages_by_key(&self, scope: &Scope, keys: &[MessageKey]) -> Result<Vec<Message>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = Query::new(
+            &format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND m.restricted = 0"),
+            args![scope.organization()],
+        );
+        query.and("m.inbox_key = ?", args![scope.inbox_key()?]);
+        within(&mut query, "m.message_key", keys.iter().map(|key| (*key).into()).collect());
+        messages(query.all::<MessageRow>(&mut self.reader().await?).await?)
+    }
+}
+
+/// Narrows to a set, padded to a power of two so that the statement cache holds few texts.
+fn within(query: &mut Query, column: &str, mut values: Vec<Value>) {
+    let Some(last) = values.last().cloned() else { return };
+    values.resize(values.len().next_power_of_two(), last);
+    query.and(&format!("{column} IN ({})", vec!["?"; values.len()].join(",")), values);
+}
+
+async fn hits_in(conn: &mut Conn, scope: &Scope, column: &str, values: Vec<Value>) -> Result<Vec<SearchHit>> {
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = Query::new(
+        &format!(
+            "SELECT {HIT_COLUMNS} FROM search_documents d JOIN messages m ON m.organization_id = d.organization_id \
+             AND m.inbox_key = d.inbox_key AND m.message_key = d.message_key \
+             WHERE d.organization_id = $1 AND m.restricted = 0"
+        ),
+        args![scope.organization()],
+    );
+    scope.narrow(&mut query, "d");
+    within(&mut query, column, values);
+    query.all::<HitRow>(conn).await?.into_iter().map(SearchHit::try_from).collect()
+}
+
+/// Queues new messages for the index, within the transaction that stores them.
+pub(crate) fn queue_values(message: &Message) -> Vec<Value> {
+    args![message.organization_id, message.inbox_key, message.message_key, message.pod_id]
+}
+
+pub(crate) const INSERT_QUEUE: &str =
+    "INSERT INTO search_queue (organization_id, inbox_key, message_key, pod_id)";
+
+async fn index(tx: &mut Tx, documents: &[SearchDocument]) -> Result<()> {
+    let keys: Vec<Vec<Value>> = documents
+        .iter()
+        .map(|document| {
+            let message = &document.message;
+            args![message.organization_id, message.inbox_key, message.message_key]
+        })
+        .collect();
+    let (values, arguments) = tuples(&keys, 3);
+    let text = format!(
+        "DELETE FROM search_queue WHERE (organization_id, inbox_key, message_key) IN ({values}) RETURNING message_key"
+    );
+    let waiting: HashSet<String> =
+        tx.all::<(String,)>(&text, arguments).await?.into_iter().map(|(key,)| key).collect();
+    for document in documents {
+        let message = &document.message;
+        if !waiting.contains(&message.message_key.to_string()) {
+            continue;
+        }
+        forget(tx, message.organization_id, message.inbox_key, message.message_key).await?;
+        insert(tx, document).await?;
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx, document: &SearchDocument) -> Result<()> {
+    let message = &document.message;
+    let mut tokens: Vec<String> = scope_tokens(message).into();
+    tokens.extend(document.tokens.iter().cloned());
+    let engine = tx.engine();
+    for place in (place(message)..).take(usize::try_from(PLACES).unwrap_or(1)) {
+        let mut values = args![
+            message.organization_id,
+            place,
+            message.pod_id,
+            message.inbox_key,
+            message.message_key,
+            message.thread_id,
+            document.version,
+            document.text.clone()
+        ];
+        if engine == Engine::Postgres {
+            values.push(tokens.iter().map(|token| format!("'{token}'")).collect::<Vec<_>>().join(" ").into());
+        }
+        if tx.run(dialect::insert_document(engine), values).await? == 0 {
+            continue;
+        }
+        if engine == Engine::Sqlite {
+            tx.run(
+                "INSERT INTO search_index (rowid, tokens) VALUES ($1, $2)",
+                args![place, tokens.join(" ")],
+            )
+            .await?;
+        }
+        return Ok(());
+    }
+    Err(crate::Error::Race)
+}
+
+/// Takes a message out of the index and of its queue.
+pub(crate) async fn forget(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    inbox: InboxKey,
+    message: MessageKey,
+) -> Result<()> {
+    let key = || args![organization, inbox, message];
+    tx.run(
+        "DELETE FROM search_queue WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3",
+        key(),
+    )
+    .await?;
+    let gone: Vec<(i64,)> = tx
+        .all(
+            "DELETE FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 \
+             RETURNING doc_id",
+            key(),
+        )
+        .await?;
+    unindex(tx, gone).await
+}
+
+async fn unindex(tx: &mut Tx, documents: Vec<(i64,)>) -> Result<()> {
+    if tx.engine() == Engine::Sqlite {
+        for (document,) in documents {
+            tx.run("DELETE FROM search_index WHERE rowid = $1", args![document]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes up to `limit` documents of a deleted inbox; `false`: there are none left.
+pub(crate) async fn purge(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    inbox: InboxKey,
+    limit: usize,
+) -> Result<bool> {
+    let queued = tx
+        .run(
+            "DELETE FROM search_queue WHERE organization_id = $1 AND inbox_key = $2 AND message_key IN \
+             (SELECT message_key FROM search_queue WHERE organization_id = $1 AND inbox_key = $2 LIMIT $3)",
+            args![organization, inbox, limit],
+        )
+        .await?;
+    let gone: Vec<(i64,)> = tx
+        .all(
+            "DELETE FROM search_documents WHERE organization_id = $1 AND doc_id IN \
+             (SELECT doc_id FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 LIMIT $3) \
+             RETURNING doc_id",
+            args![organization, inbox, limit],
+        )
+        .await?;
+    let any = queued > 0 || !gone.is_empty();
+    unindex(tx, gone).await?;
+    Ok(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use podmail_domain::PodId;
+
+    use super::*;
+
+    #[test]
+    fn a_query_begins_with_its_scope_and_reads_alike_on_both_engines() {
+        let organization = OrganizationId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b71").unwrap();
+        let pod = PodId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b72").unwrap();
+        let scope = Scope::new(organization, Some(pod), None);
+        let token = |text: &str| Lookup::Token(text.to_owned());
+        let terms = vec![vec![vec![token("wa")], vec![token("gab"), Lookup::Prefix("wabc".to_owned())]]];
+        assert_eq!(
+            expression(Engine::Sqlite, &scope, &terms),
+            r#""p0192f3c17e5a7c3d9b0e4a1f6d2c8b72" AND (("wa") OR ("gab" AND "wabc" *))"#
+        );
+        assert_eq!(
+            expression(Engine::Postgres, &scope, &terms),
+            "'p0192f3c17e5a7c3d9b0e4a1f6d2c8b72' & (('wa') | ('gab' & 'wabc':*))"
+        );
+    }
+}
