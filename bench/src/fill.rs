@@ -193,8 +193,13 @@ async fn insert(filled: &Filled, server: &Options) -> Result<()> {
     }
     bar.end();
     store.close().await;
-    if let Engine::Postgres(url) = &server.engine {
-        // What autovacuum does in an installation that was not filled within minutes.
+    Ok(())
+}
+
+/// Does at once what autovacuum does in an installation that was not filled within minutes; after the server has come
+/// to rest, so that what it derived counts too.
+pub async fn tidy(engine: &Engine) -> Result<()> {
+    if let Engine::Postgres(url) = engine {
         say("vacuum and analyze");
         let mut connection = PgConnection::connect(url).await?;
         connection.execute("VACUUM (ANALYZE)").await?;

@@ -87,6 +87,7 @@ async fn measure(
     let filled = fill::run(arguments.plan, &place.options).await?;
     let server = place.options.start()?;
     reads::settle(&server).await?;
+    fill::tidy(&place.options.engine).await?;
     say(&format!(
         "{} MiB resident, {} MB in the data folder",
         server.resident_kib()? / 1024,

@@ -81,6 +81,7 @@ async fn measure(
     let filled = fill::run(Plan { messages: all_messages, pods, big_pod: 0 }, &place.options).await?;
     let server = place.options.start()?;
     reads::settle(&server).await?;
+    fill::tidy(&place.options.engine).await?;
     let own: Vec<_> = filled.pods.into_iter().take(1).collect();
     let mut own_messages = 0;
     for inbox in own.iter().flat_map(|pod| &pod.inboxes) {
