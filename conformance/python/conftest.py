@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import recorder
 from harness import Server, unique
 from sinks import SmtpSink, WebhookSink
+
+recorder.install()
 
 
 @pytest.fixture(scope="module")

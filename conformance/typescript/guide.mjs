@@ -5,25 +5,11 @@
 
 import assert from "node:assert/strict";
 import { AgentMailClient, AgentMailError } from "agentmail";
-import { start } from "./harness.mjs";
+import { failures, finish, start, test } from "./harness.mjs";
 
 const DOMAIN = "mail.podmail.example";
 const TENANTS = ["acme", "globex", "initech"];
 const [binary, engine] = process.argv.slice(2);
-
-let passed = 0;
-let failed = 0;
-
-async function test(name, body) {
-    try {
-        await body();
-        passed += 1;
-        console.log(`ok      ${name}`);
-    } catch (error) {
-        failed += 1;
-        console.log(`FAILED  ${name}\n${error.stack}`);
-    }
-}
 
 /** What the SDK says when it cannot parse an answer goes to the console; here it is a failure. */
 const warnings = [];
@@ -131,9 +117,8 @@ try {
         assert.equal((await client.apiKeys.list()).apiKeys.length, 1);
     });
     await test("the SDK had nothing to complain about", () => assert.deepEqual(warnings, []));
-    if (failed) console.log(`the server's log:\n${server.log().split("\n").slice(-20).join("\n")}`);
+    if (failures()) console.log(`the server's log:\n${server.log().split("\n").slice(-20).join("\n")}`);
 } finally {
     await server.stop();
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed ? 1 : 0;
+finish();

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Drives a podmail binary with the official TypeScript SDK; the last line tells how many tests passed.
+# Drives a podmail binary with the official TypeScript SDK and the official command line tool; the last line of each
+# program tells how many tests passed.
 #
 #   ./run.sh BINARY sqlite|postgres
 #
@@ -12,4 +13,9 @@ if (($# != 2)); then
 fi
 binary=$(realpath "$1")
 cd "$(dirname "${BASH_SOURCE[0]}")"
-exec node guide.mjs "$binary" "$2"
+result=0
+for program in guide coverage cli; do
+    echo "== $program"
+    node "$program.mjs" "$binary" "$2" || result=1
+done
+exit $result
