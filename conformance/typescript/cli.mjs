@@ -103,6 +103,8 @@ try {
         assert.deepEqual(listed.map((item) => item.message_id).sort(), all.map((answer) => answer.message_id).sort());
         const changed = await cli("inboxes", "messages", "update", ...which, "--add-labels", "vip");
         assert.ok(changed.labels.includes("vip"));
+        const found = await pages("messages", "inboxes", "messages", "search", ...at, "--q", "grüße", "--limit", "1");
+        assert.ok(found.some((item) => item.message_id === sent.message_id));
         const raw = await cli("inboxes", "messages", "get-raw", ...which);
         assert.match(await (await fetch(raw.download_url)).text(), /\r\nMIME-Version: 1\.0\r\n/i);
         const history = await pages("events", "inboxes", "events", "list", ...at, "--limit", "2");
