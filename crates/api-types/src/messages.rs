@@ -51,8 +51,11 @@ pub struct AttachmentResponse {
     pub attachment: Attachment,
     /// Works without a key until `expires_at`.
     pub download_url: String,
-    /// When the link ends.
+    /// When the links end.
     pub expires_at: Timestamp,
+    /// The plain text of the file, likewise; absent while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_url: Option<String>,
 }
 
 /// A message. A list item is the same without the members that only a full message has.

@@ -22,6 +22,7 @@ mod retention;
 pub mod search;
 pub mod send;
 mod settings;
+pub mod texts;
 pub mod threads;
 pub mod webhooks;
 

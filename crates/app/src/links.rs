@@ -23,6 +23,8 @@ pub enum Target {
     Raw,
     /// An attachment's bytes.
     Attachment(AttachmentId),
+    /// The plain text taken from an attachment.
+    Text(AttachmentId),
 }
 
 /// What the part of a link that names an attachment starts with when it is one of a draft.
@@ -41,6 +43,8 @@ pub struct Download {
 
 /// Setting of the installation that holds the signing key, in hexadecimal.
 const KEY: &str = "link_key";
+/// What stands before the attachment's id in a link to its text.
+const TEXT: &str = "text_";
 
 impl App {
     /// Makes the key that signs links unless the installation has one.
@@ -62,29 +66,46 @@ impl App {
         message: &Message,
         target: Target,
     ) -> Result<(String, Timestamp)> {
+        let expires = self.link_end();
+        Ok((self.link_until(scope, message, target, expires).await?, expires))
+    }
+
+    /// A link that ends at `expires`.
+    pub(crate) async fn link_until(
+        &self,
+        scope: &Scope,
+        message: &Message,
+        target: Target,
+        expires: Timestamp,
+    ) -> Result<String> {
         let what = match target {
             Target::Raw => "raw".to_owned(),
             Target::Attachment(id) => id.to_string(),
+            Target::Text(id) => format!("{TEXT}{id}"),
         };
         let of = format!("{}.{}.{}", scope.organization(), message.inbox_key, message.message_key);
-        self.signed(&of, &what).await
+        self.signed(&of, &what, expires).await
     }
 
     /// A link to an attachment of a draft.
     pub(crate) async fn draft_link(&self, draft: &Draft, id: AttachmentId) -> Result<(String, Timestamp)> {
         let of = format!("{}.{}.{}", draft.organization_id, draft.inbox_key, draft.draft_id);
-        self.signed(&of, &format!("{OF_DRAFT}{id}")).await
+        let expires = self.link_end();
+        Ok((self.signed(&of, &format!("{OF_DRAFT}{id}"), expires).await?, expires))
     }
 
-    async fn signed(&self, of: &str, what: &str) -> Result<(String, Timestamp)> {
-        let expires = self.now().plus(Duration::from_secs(limits::DOWNLOAD_LINK_SECONDS));
+    /// When a link made now ends, in whole seconds.
+    fn link_end(&self) -> Timestamp {
+        let end = self.now().plus(Duration::from_secs(limits::DOWNLOAD_LINK_SECONDS));
+        Timestamp::from_seconds(end.seconds())
+    }
+
+    async fn signed(&self, of: &str, what: &str, expires: Timestamp) -> Result<String> {
         let subject = format!("{of}.{what}.{}", expires.seconds());
         let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
         let token = URL_SAFE_NO_PAD.encode(&subject);
         let signature = URL_SAFE_NO_PAD.encode(signature);
-        let url =
-            format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/'));
-        Ok((url, Timestamp::from_seconds(expires.seconds())))
+        Ok(format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/')))
     }
 
     /// The bytes behind a link's token.
@@ -115,6 +136,9 @@ impl App {
         let key = MessageKey::parse(key).ok_or_else(gone)?;
         let scope = self.store().inbox_scope_by_key(organization, inbox).await?.ok_or_else(gone)?;
         let message = self.store().message_by_key(&scope, key).await?.ok_or_else(gone)?;
+        if let Some(id) = what.strip_prefix(TEXT) {
+            return self.text_download(&scope, &message, id).await;
+        }
         let raw = self.raw_bytes(&scope, &message).await?;
         if *what == "raw" {
             return Ok(Download {
@@ -131,6 +155,20 @@ impl App {
             .await?
             .ok_or(Error::NotFound("Attachment"))?;
         Ok(served(stored, bytes))
+    }
+
+    async fn text_download(&self, scope: &Scope, message: &Message, id: &str) -> Result<Download> {
+        let gone = || Error::NotFound("Attachment");
+        let stored = AttachmentId::parse(id)
+            .and_then(|id| message.attachments.iter().find(|stored| stored.attachment_id == id))
+            .ok_or_else(gone)?;
+        let packed =
+            self.store().attachment_text(scope, message, stored.attachment_id).await?.ok_or_else(gone)?;
+        Ok(Download {
+            content_type: "text/plain; charset=utf-8".to_owned(),
+            filename: format!("{}.txt", stored.filename.as_deref().unwrap_or("attachment")),
+            bytes: podmail_blob::decompress(&packed, crate::texts::TEXT_BYTES_MAX)?,
+        })
     }
 
     async fn draft_download(

@@ -125,7 +125,12 @@ impl App {
             .find(|stored| stored.attachment_id == attachment)
             .ok_or(Error::NotFound("Attachment"))?;
         let (download_url, expires_at) = self.link(scope, message, Target::Attachment(attachment)).await?;
-        Ok(wire::AttachmentResponse { attachment: stored.into(), download_url, expires_at })
+        let text_url = if self.store().has_attachment_text(scope, message, attachment).await? {
+            Some(self.link_until(scope, message, Target::Text(attachment), expires_at).await?)
+        } else {
+            None
+        };
+        Ok(wire::AttachmentResponse { attachment: stored.into(), download_url, expires_at, text_url })
     }
 
     /// The raw bytes of a message, as received or as sent.

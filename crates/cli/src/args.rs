@@ -152,6 +152,7 @@ pub(crate) enum Command {
     Dev,
     Serve,
     Config { mode: Mode },
+    ExtractText,
     Admin(Request),
 }
 
@@ -185,6 +186,9 @@ enum Commands {
         #[arg(long, default_value = "serve")]
         mode: Mode,
     },
+    /// Take the text out of a file on standard input; the server calls this in a process of its own
+    #[command(hide = true)]
+    ExtractText,
     /// Organizations
     #[command(subcommand)]
     Org(Org),
@@ -327,6 +331,7 @@ impl From<Commands> for Command {
         let (command, json) = match command {
             Commands::Dev => return Self::Dev,
             Commands::Serve => return Self::Serve,
+            Commands::ExtractText => return Self::ExtractText,
             Commands::Config { mode } => return Self::Config { mode },
             Commands::Migrate => (AdminCommand::Migrate, false),
             Commands::Doctor { only, json } => (AdminCommand::Doctor { domain: only }, json),

@@ -39,6 +39,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             output::text(&config.effective_toml())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::ExtractText => {
+            podmail_server::texts::child()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Admin(Request { command, json }) => administer(load(Mode::Serve)?, command, json),
     }
 }

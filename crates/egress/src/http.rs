@@ -48,6 +48,8 @@ pub struct Fetched {
     pub status: u16,
     /// The `content-type` of the last answer.
     pub content_type: Option<String>,
+    /// The `content-disposition` of the last answer.
+    pub content_disposition: Option<String>,
     /// The whole body.
     pub body: Bytes,
 }
@@ -124,8 +126,8 @@ impl Egress {
         Ok(answer)
     }
 
-    /// Gets `url`, following up to five redirects, each checked like the first URL. The whole fetch takes at
-    /// most `timeout`.
+    /// Gets `url`, `http` or `https` on their own ports (any port where private addresses are allowed), following up
+    /// to five redirects, each checked like the first URL. The whole fetch takes at most `timeout`.
     ///
     /// # Errors
     /// [`EgressError::TooLarge`] when the body has more than `bytes_max` bytes, otherwise see [`EgressError`].
@@ -141,7 +143,7 @@ impl Egress {
     }
 
     async fn follow(&self, url: &str, bytes_max: usize) -> Result<Fetched, EgressError> {
-        let mut url = self.checked(url)?;
+        let mut url = self.fetchable(url)?;
         for _ in 0..=REDIRECTS_MAX {
             let mut response = self.client.get(url.clone()).send().await?;
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -149,7 +151,7 @@ impl Egress {
                 && let Some(location) = location
             {
                 let next = url.join(location).map_err(|error| EgressError::Other(error.to_string()))?;
-                url = self.checked(next.as_str())?;
+                url = self.fetchable(next.as_str())?;
                 continue;
             }
             let expected = response.content_length().unwrap_or(0);
@@ -166,10 +168,25 @@ impl Egress {
             return Ok(Fetched {
                 status: response.status().as_u16(),
                 content_type: header(&response, "content-type"),
+                content_disposition: header(&response, "content-disposition"),
                 body: body.freeze(),
             });
         }
         Err(EgressError::Refused("too many redirects"))
+    }
+
+    /// The URL of a file, parsed and checked.
+    fn fetchable(&self, url: &str) -> Result<Url, EgressError> {
+        let url = Url::parse(url).map_err(|error| EgressError::Other(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(EgressError::Refused("only http and https URLs are allowed"));
+        }
+        self.check_host(&url)?;
+        match url.port_or_known_default() {
+            Some(80 | 443) => Ok(url),
+            Some(_) | None if self.policy().allow_private => Ok(url),
+            Some(_) | None => Err(EgressError::Refused("only ports 80 and 443 are allowed")),
+        }
     }
 
     /// The URL, parsed and checked. Literal addresses never reach the resolver hook, so they are judged here.

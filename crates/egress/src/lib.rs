@@ -93,6 +93,11 @@ impl Egress {
             "http" => return Err(EgressError::Refused("plain http is not allowed")),
             _ => return Err(EgressError::Refused("only https URLs are allowed")),
         }
+        self.check_host(url)
+    }
+
+    /// The part of [`Egress::check_url`] that does not ask for the scheme.
+    pub(crate) fn check_host(&self, url: &Url) -> Result<(), EgressError> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressError::Refused("user-info in URLs is not allowed"));
         }

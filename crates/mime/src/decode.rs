@@ -71,6 +71,13 @@ pub(crate) fn text(encoding: Encoding, charset: Option<&str>, body: &[u8]) -> St
     normalized(decoded.strip_prefix('\u{feff}').unwrap_or(&decoded))
 }
 
+/// A text that a stranger calls `charset`, as UTF-8 with LF line ends, without NUL and byte order mark. An unknown or
+/// absent name means UTF-8 where the bytes are that.
+#[must_use]
+pub fn decode_text(charset: Option<&str>, bytes: &[u8]) -> String {
+    text(Encoding::Identity, charset, bytes)
+}
+
 /// `None`: UTF-8. ASCII counts as UTF-8, which is what mislabelled mail holds.
 fn decoder(charset: &str) -> Option<fn(&[u8]) -> String> {
     let plain = ["us-ascii", "ascii", "utf-8", "utf8"].iter().any(|name| charset.eq_ignore_ascii_case(name));

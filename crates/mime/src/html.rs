@@ -35,6 +35,7 @@ pub(crate) fn from_text(text: &str) -> String {
 }
 
 /// HTML with the tags stripped; ends of blocks become line breaks.
+#[must_use]
 pub fn to_text(html: &str) -> String {
     let marked = BLOCK_END.replace_all(html, "<br>");
     let text = mail_parser::decoders::html::html_to_text(&marked);

@@ -26,12 +26,13 @@ mod subject;
 
 pub use address::{AddressError, Mailbox};
 pub use compose::{Outgoing, OutgoingPart, build, format_date};
+pub use decode::decode_text;
 pub use fingerprint::fingerprint;
 pub use html::to_text as html_to_text;
 pub use ids::{bracketed, thread_candidates, usable_message_id};
 pub use markdown::{html_to_markdown, text_to_markdown};
 pub use names::{clean_filename, header_name_reserved, header_name_valid, header_value_valid};
-pub use parse::{Disposition, Parsed, Part, parse, part_bytes, preview};
+pub use parse::{Disposition, Parsed, Part, parse, part_bytes, part_charset, preview};
 pub use quote::{Quoted, forward_html, forward_text, reply_html, reply_text};
 pub use sanitize::sanitize_html;
 pub use subject::{clean_subject, forward_subject, reply_subject};

@@ -154,6 +154,13 @@ pub fn part_bytes(raw: &[u8], index: u32) -> Option<Vec<u8>> {
     Some(decode::bytes(leaf.content.encoding, leaf.body).into_owned())
 }
 
+/// The character set that the part with that [`Part::index`] names for itself.
+#[must_use]
+pub fn part_charset(raw: &[u8], index: u32) -> Option<String> {
+    let (_, leaves) = structure::walk(raw);
+    leaves.get(usize::try_from(index).ok()?)?.content.charset.clone()
+}
+
 /// The first 200 characters of a text body, without white space around it; `None` when nothing is left.
 #[must_use]
 pub fn preview(text: &str) -> Option<String> {

@@ -13,6 +13,7 @@ pub mod logging;
 mod metrics;
 mod run;
 pub mod system;
+pub mod texts;
 pub mod tls;
 
 pub use config::Config;

@@ -164,6 +164,9 @@ fn work(app: &App, config: &Config, tasks: &Tasks, metrics: &Metrics) -> anyhow:
     let counters =
         podmail_delivery::run(app.clone(), delivery, tasks).context("cannot start outbound delivery")?;
     metrics.delivery.get_or_init(|| counters);
+    if config.extract_text {
+        crate::texts::run(app, tasks);
+    }
     let (purges, token) = (app.clone(), tasks.token());
     tasks.spawn("purges", async move { purges.run_purges(token).await });
     let (cleaner, token) = (app.clone(), tasks.token());

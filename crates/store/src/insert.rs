@@ -212,6 +212,7 @@ struct Rows {
     events: VecDeque<Vec<Value>>,
     deliveries: VecDeque<Vec<Value>>,
     search: VecDeque<Vec<Value>>,
+    text_jobs: VecDeque<Vec<Value>>,
 }
 
 /// Stores a batch within a transaction.
@@ -456,6 +457,9 @@ fn collect(rows: &mut Rows, tx: &Tx, new: &NewMessage, message: &Message, inbox:
         let kind = EventType::received(&message.labels);
         rows.events.push_back(event_values(tx, message, kind, &message_facts(message)));
     }
+    if !message.attachments.is_empty() {
+        rows.text_jobs.push_back(crate::texts::job_values(message));
+    }
     for delivery in &new.deliveries {
         rows.deliveries.push_back(args![
             message.organization_id,
@@ -593,6 +597,7 @@ async fn write(tx: &mut Tx, rows: Rows, threads: VecDeque<Vec<Value>>) -> Result
             rows.deliveries,
         ),
         insert(crate::search::INSERT_QUEUE, 4, rows.search),
+        insert(crate::texts::INSERT_JOBS, crate::texts::JOB_VALUES, rows.text_jobs),
         Insert {
             sql: threads::UPSERT_THREAD,
             columns: threads::THREAD_VALUES,

@@ -29,6 +29,7 @@ mod retention;
 mod routes;
 mod scope;
 mod search;
+mod texts;
 mod threads;
 mod webhook_deliveries;
 mod webhooks;
@@ -74,6 +75,7 @@ pub use retention::{CLEAN_ROWS, CleanBefore, Cleaned};
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
 pub use search::{Alternative, Lookup, SearchDocument, SearchHit, SearchWindow, Terms};
+pub use texts::{AttachmentText, TextJob};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
 pub use webhook_deliveries::{
     DueWebhookDelivery, LeasedWebhookDelivery, NewEventPayload, NewWebhookDelivery, WebhookDeliveryKey,

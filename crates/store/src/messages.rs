@@ -568,6 +568,7 @@ pub(crate) async fn delete(tx: &mut Tx, found: &[Message]) -> Result<Vec<String>
             key(),
         )
         .await?;
+        crate::texts::forget(tx, message).await?;
         // Mail that was accepted for delivery is still delivered: its bytes stay until the queue is done with them.
         if !waiting(tx, message).await? {
             tx.run(

@@ -43,6 +43,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0004_create_search.sql"),
     },
     Step {
+        version: 5,
+        name: "add attachment texts",
+        sqlite: include_str!("../migrations/sqlite/0005_add_attachment_texts.sql"),
+        postgres: include_str!("../migrations/postgres/0005_add_attachment_texts.sql"),
+    },
+    Step {
         version: 7,
         name: "add authentication and opens",
         sqlite: include_str!("../migrations/sqlite/0007_add_authentication_and_opens.sql"),

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,174 +56,191 @@ fn file(path: &str, id: &Value) -> String {
 
 #[tokio::test]
 async fn a_sent_file_is_described_and_served_by_a_link() {
-    let desk = Mailbox::new().await;
-    // attachments 1
-    let body = json!({ "to": "a@x.test", "attachments": [{ "content": "aGVsbG8=", "filename": "a.txt" }] });
-    let message = desk.send(&body).await;
-    let id = message["attachments"][0]["attachment_id"].clone();
-    let want = json!({ "attachment_id": id, "size": 5, "filename": "a.txt", "content_type": "text/plain",
+    for desk in Mailbox::each().await {
+        // attachments.md check 1
+        let body =
+            json!({ "to": "a@x.test", "attachments": [{ "content": "aGVsbG8=", "filename": "a.txt" }] });
+        let message = desk.send(&body).await;
+        let id = message["attachments"][0]["attachment_id"].clone();
+        let want = json!({ "attachment_id": id, "size": 5, "filename": "a.txt", "content_type": "text/plain",
         "content_disposition": "attachment" });
-    assert_eq!(message["attachments"], json!([want]));
-    // attachments 2
-    let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
-    let mut got = desk.get(&file(&path, &id)).await;
-    let url = got["download_url"].clone();
-    let members = got.as_object_mut().unwrap();
-    members.remove("download_url");
-    assert_eq!(members.remove("expires_at").unwrap(), "2026-03-01T10:00:00.000Z");
-    assert_eq!(got, want);
-    let answer = desk.download(&url).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, "hello"));
-    for (name, value) in [
-        ("content-type", "text/plain"),
-        ("content-disposition", "attachment; filename=\"a.txt\""),
-        ("content-security-policy", "sandbox; default-src 'none'"),
-        ("x-content-type-options", "nosniff"),
-    ] {
-        assert_eq!(answer.headers[name], value, "{name}");
+        assert_eq!(message["attachments"], json!([want]));
+        // attachments.md check 2
+        let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
+        let mut got = desk.get(&file(&path, &id)).await;
+        let url = got["download_url"].clone();
+        let members = got.as_object_mut().unwrap();
+        members.remove("download_url");
+        assert_eq!(members.remove("expires_at").unwrap(), "2026-03-01T10:00:00.000Z");
+        assert_eq!(got, want);
+        let answer = desk.download(&url).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, "hello"));
+        for (name, value) in [
+            ("content-type", "text/plain"),
+            ("content-disposition", "attachment; filename=\"a.txt\""),
+            ("content-security-policy", "sandbox; default-src 'none'"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(answer.headers[name], value, "{name}");
+        }
+        // attachments.md check 3
+        let mut forged: Vec<char> = url.as_str().unwrap().chars().collect();
+        let at = forged.len() - 5;
+        forged[at] = if forged[at] == 'A' { 'B' } else { 'A' };
+        let forged: String = forged.into_iter().collect();
+        assert_eq!(desk.download(&json!(forged)).await.status, 403);
+        desk.world.clock.advance(Duration::from_secs(3600));
+        assert_eq!(desk.download(&url).await.status, 403);
+        // attachments.md check 19
+        let url = desk.get(&file(&path, &id)).await["download_url"].clone();
+        assert_eq!(desk.download(&url).await.status, 200);
+        assert_eq!(desk.call(Method::DELETE, &path, &Value::Null).await.status, 204);
+        assert_eq!(desk.download(&url).await.status, 404);
     }
-    // attachments 3
-    let mut forged: Vec<char> = url.as_str().unwrap().chars().collect();
-    let at = forged.len() - 5;
-    forged[at] = if forged[at] == 'A' { 'B' } else { 'A' };
-    let forged: String = forged.into_iter().collect();
-    assert_eq!(desk.download(&json!(forged)).await.status, 403);
-    desk.world.clock.advance(Duration::from_secs(3600));
-    assert_eq!(desk.download(&url).await.status, 403);
-    // attachments 19
-    let url = desk.get(&file(&path, &id)).await["download_url"].clone();
-    assert_eq!(desk.download(&url).await.status, 200);
-    assert_eq!(desk.call(Method::DELETE, &path, &Value::Null).await.status, 204);
-    assert_eq!(desk.download(&url).await.status, 404);
 }
 
 #[tokio::test]
 async fn a_file_that_does_not_fit_is_named_and_nothing_is_sent() {
-    let desk = Mailbox::new().await;
-    // attachments 4, 5
-    for (attachment, want) in [
-        (json!({ "content": "aGVsbG8=", "url": "https://x.test/a" }), json!([["attachments", 0]])),
-        (json!({ "filename": "a" }), json!([["attachments", 0]])),
-        (json!({ "content": "not base64!" }), json!([["attachments", 0, "content"]])),
-        (json!({ "url": "a.txt" }), json!([["attachments", 0, "url"]])),
-        (
-            json!({ "content": "", "content_disposition": "both", "content_type": "x" }),
-            json!([["attachments", 0, "content_disposition"], ["attachments", 0, "content_type"]]),
-        ),
-    ] {
-        let answer =
-            desk.post("/messages/send", &json!({ "to": "a@x.test", "attachments": [attachment] })).await;
-        assert_eq!(paths(&answer), want, "{attachment}");
+    for desk in Mailbox::each().await {
+        // attachments.md check 4, 5
+        for (attachment, want) in [
+            (json!({ "content": "aGVsbG8=", "url": "https://x.test/a" }), json!([["attachments", 0]])),
+            (json!({ "filename": "a" }), json!([["attachments", 0]])),
+            (json!({ "content": "not base64!" }), json!([["attachments", 0, "content"]])),
+            (json!({ "url": "a.txt" }), json!([["attachments", 0, "url"]])),
+            (
+                json!({ "content": "", "content_disposition": "both", "content_type": "x" }),
+                json!([["attachments", 0, "content_disposition"], ["attachments", 0, "content_type"]]),
+            ),
+        ] {
+            let answer =
+                desk.post("/messages/send", &json!({ "to": "a@x.test", "attachments": [attachment] })).await;
+            assert_eq!(paths(&answer), want, "{attachment}");
+        }
+        let many = vec![json!({ "content": "" }); 101];
+        let answer = desk.post("/messages/send", &json!({ "to": "a@x.test", "attachments": many })).await;
+        assert_eq!(paths(&answer), json!([["attachments"]]));
+        // attachments.md check 21, conventions 32
+        let body = json!({ "to": "a@x.test", "attachments": [{ "content": "A".repeat(7_000_000) }] });
+        let answer = desk.post("/messages/send", &body).await;
+        assert_eq!((answer.status, answer.code()), (413, "payload_too_large"));
+        assert!(desk.list("").await.is_empty());
     }
-    let many = vec![json!({ "content": "" }); 101];
-    let answer = desk.post("/messages/send", &json!({ "to": "a@x.test", "attachments": many })).await;
-    assert_eq!(paths(&answer), json!([["attachments"]]));
-    // attachments 21, conventions 32
-    let body = json!({ "to": "a@x.test", "attachments": [{ "content": "A".repeat(7_000_000) }] });
-    let answer = desk.post("/messages/send", &body).await;
-    assert_eq!((answer.status, answer.code()), (413, "payload_too_large"));
-    assert!(desk.list("").await.is_empty());
 }
 
 #[tokio::test]
 async fn inline_files_have_one_pair_of_brackets_and_names_no_separators() {
-    let desk = Mailbox::new().await;
-    // attachments 6, 7
-    for given in ["logo", "<logo>"] {
-        let body = json!({ "to": "a@x.test", "html": "<img src=\"cid:logo\">",
+    for desk in Mailbox::each().await {
+        // attachments.md check 6, 7
+        for given in ["logo", "<logo>"] {
+            let body = json!({ "to": "a@x.test", "html": "<img src=\"cid:logo\">",
             "attachments": [{ "content": "aGVsbG8=", "content_type": "image/png", "content_id": given }] });
+            let message = desk.send(&body).await;
+            let shown = &message["attachments"][0];
+            assert_eq!(
+                (&shown["content_id"], &shown["content_disposition"]),
+                (&json!("logo"), &json!("inline"))
+            );
+            assert!(shown.get("filename").is_none());
+            let raw = desk.raw(message["message_id"].as_str().unwrap()).await;
+            assert!(
+                raw.contains("Content-ID: <logo>\n") && raw.contains("Content-Disposition: inline"),
+                "{raw}"
+            );
+        }
+        // attachments.md check 20
+        let body =
+            json!({ "to": "a@x.test", "attachments": [{ "content": "", "filename": "../../x\u{0}.txt" }] });
         let message = desk.send(&body).await;
-        let shown = &message["attachments"][0];
-        assert_eq!((&shown["content_id"], &shown["content_disposition"]), (&json!("logo"), &json!("inline")));
-        assert!(shown.get("filename").is_none());
-        let raw = desk.raw(message["message_id"].as_str().unwrap()).await;
-        assert!(raw.contains("Content-ID: <logo>\n") && raw.contains("Content-Disposition: inline"), "{raw}");
+        assert_eq!(message["attachments"][0]["filename"], ".._.._x_.txt");
+        assert_eq!(message["attachments"][0]["size"], 0);
     }
-    // attachments 20
-    let body =
-        json!({ "to": "a@x.test", "attachments": [{ "content": "", "filename": "../../x\u{0}.txt" }] });
-    let message = desk.send(&body).await;
-    assert_eq!(message["attachments"][0]["filename"], ".._.._x_.txt");
-    assert_eq!(message["attachments"][0]["size"], 0);
 }
 
 #[tokio::test]
 async fn received_files_are_found_through_message_and_thread_and_nowhere_else() {
-    let desk = Mailbox::new().await;
-    desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{MIXED}\n")).await;
-    desk.mail("Message-ID: <b@x.test>", "x").await;
-    // attachments 11, 12, 13
-    let message = desk.message(A).await;
-    let all = message["attachments"].as_array().unwrap();
-    let shown: Vec<Value> = all
-        .iter()
-        .map(|file| {
-            json!([file["filename"], file["content_type"], file["content_disposition"], file["content_id"]])
-        })
-        .collect();
-    assert_eq!(
-        json!(shown),
-        json!([
-            ["logo.png", "image/png", "inline", "logo@x"],
-            ["Résumé.pdf", "application/pdf", "attachment", null],
-            ["Inner.eml", "message/rfc822", "attachment", null]
-        ])
-    );
-    assert_eq!((&all[0]["size"], &all[1]["size"]), (&json!(5), &json!(4)));
-    assert!(message["html"].as_str().unwrap().contains("cid:logo@x"), "{}", message["html"]);
-    assert!(message.get("text").is_none());
-    // attachments 14, 15
-    let id = &all[0]["attachment_id"];
-    let thread = message["thread_id"].as_str().unwrap();
-    let pod = desk.organization.pod_or_default();
-    let direct = format!("/v0/inboxes/{DESK}/messages/{}", segment(A));
-    for path in [
-        direct,
-        format!("/v0/threads/{thread}"),
-        format!("/v0/pods/{pod}/threads/{thread}"),
-        format!("/v0/inboxes/{DESK}/threads/{thread}"),
-    ] {
-        let got = desk.world.get(&file(&path, id), &desk.key).await;
-        assert_eq!(got.status, 200, "{path}: {}", got.text);
-        assert_eq!((&got.body["attachment_id"], &got.body["size"]), (id, &json!(5)));
-        assert_eq!(desk.download(&got.body["download_url"]).await.text, "hello");
+    for desk in Mailbox::each().await {
+        desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{MIXED}\n")).await;
+        desk.mail("Message-ID: <b@x.test>", "x").await;
+        // attachments.md check 11, 12, 13
+        let message = desk.message(A).await;
+        let all = message["attachments"].as_array().unwrap();
+        let shown: Vec<Value> = all
+            .iter()
+            .map(|file| {
+                json!([
+                    file["filename"],
+                    file["content_type"],
+                    file["content_disposition"],
+                    file["content_id"]
+                ])
+            })
+            .collect();
+        assert_eq!(
+            json!(shown),
+            json!([
+                ["logo.png", "image/png", "inline", "logo@x"],
+                ["Résumé.pdf", "application/pdf", "attachment", null],
+                ["Inner.eml", "message/rfc822", "attachment", null]
+            ])
+        );
+        assert_eq!((&all[0]["size"], &all[1]["size"]), (&json!(5), &json!(4)));
+        assert!(message["html"].as_str().unwrap().contains("cid:logo@x"), "{}", message["html"]);
+        assert!(message.get("text").is_none());
+        // attachments.md check 14, 15
+        let id = &all[0]["attachment_id"];
+        let thread = message["thread_id"].as_str().unwrap();
+        let pod = desk.organization.pod_or_default();
+        let direct = format!("/v0/inboxes/{DESK}/messages/{}", segment(A));
+        for path in [
+            direct,
+            format!("/v0/threads/{thread}"),
+            format!("/v0/pods/{pod}/threads/{thread}"),
+            format!("/v0/inboxes/{DESK}/threads/{thread}"),
+        ] {
+            let got = desk.world.get(&file(&path, id), &desk.key).await;
+            assert_eq!(got.status, 200, "{path}: {}", got.text);
+            assert_eq!((&got.body["attachment_id"], &got.body["size"]), (id, &json!(5)));
+            assert_eq!(desk.download(&got.body["download_url"]).await.text, "hello");
+        }
+        let foreign = format!("/v0/inboxes/{DESK}/messages/{}", segment("<b@x.test>"));
+        assert_eq!(desk.world.get(&file(&foreign, id), &desk.key).await.status, 404);
     }
-    let foreign = format!("/v0/inboxes/{DESK}/messages/{}", segment("<b@x.test>"));
-    assert_eq!(desk.world.get(&file(&foreign, id), &desk.key).await.status, 404);
 }
 
 #[tokio::test]
 async fn a_forward_has_the_whole_original_and_its_files() {
-    let desk = Mailbox::new().await;
-    desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{MIXED}\n")).await;
-    let path = format!("/messages/{}/forward", segment(A));
-    // messages.md check 24
-    let refused = desk.post(&path, &json!({ "text": "FYI" })).await;
-    assert_eq!(paths(&refused), json!([[]]));
-    // messages.md check 23
-    let body = json!({ "to": "c@x.test", "text": "FYI", "attachments": [{ "content": "b3du", "filename": "own.txt" }] });
-    let forward = desk.made(&path, &body).await;
-    let source = desk.message(A).await;
-    assert_eq!((&forward["subject"], &forward["to"]), (&json!("Fwd: Files"), &json!(["c@x.test"])));
-    assert_eq!(forward["thread_id"], source["thread_id"]);
-    let names: Vec<&Value> =
-        forward["attachments"].as_array().unwrap().iter().map(|a| &a["filename"]).collect();
-    assert_eq!(json!(names), json!(["logo.png", "Résumé.pdf", "Inner.eml", "own.txt"]));
-    let text = forward["text"].as_str().unwrap();
-    assert!(
-        text.starts_with("FYI\n\n---------- Forwarded message ---------\nFrom: Ada <ada@x.test>\n"),
-        "{text}"
-    );
-    // Without a body of the caller the kinds of the source are used.
-    let forward = desk.made(&path, &json!({ "to": "c@x.test", "subject": "Mine" })).await;
-    assert_eq!(forward["subject"], "Mine");
-    assert!(forward.get("text").is_none());
-    assert!(forward["html"].as_str().unwrap().contains("cid:logo@x"));
-    // A forward hands out the original: reading must be allowed.
-    let (_, blind) = desk.world.key(&desk.organization, Some(r#"{"message_send":true}"#), None).await;
-    let path = format!("/v0/inboxes/{DESK}{path}");
-    let answer = desk.world.call(&Method::POST, &path, Some(&blind), r#"{"to":"c@x.test"}"#).await;
-    assert_eq!((answer.status, answer.code()), (403, "missing_permission"));
+    for desk in Mailbox::each().await {
+        desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{MIXED}\n")).await;
+        let path = format!("/messages/{}/forward", segment(A));
+        // messages.md check 24
+        let refused = desk.post(&path, &json!({ "text": "FYI" })).await;
+        assert_eq!(paths(&refused), json!([[]]));
+        // messages.md check 23
+        let body = json!({ "to": "c@x.test", "text": "FYI", "attachments": [{ "content": "b3du", "filename": "own.txt" }] });
+        let forward = desk.made(&path, &body).await;
+        let source = desk.message(A).await;
+        assert_eq!((&forward["subject"], &forward["to"]), (&json!("Fwd: Files"), &json!(["c@x.test"])));
+        assert_eq!(forward["thread_id"], source["thread_id"]);
+        let names: Vec<&Value> =
+            forward["attachments"].as_array().unwrap().iter().map(|a| &a["filename"]).collect();
+        assert_eq!(json!(names), json!(["logo.png", "Résumé.pdf", "Inner.eml", "own.txt"]));
+        let text = forward["text"].as_str().unwrap();
+        assert!(
+            text.starts_with("FYI\n\n---------- Forwarded message ---------\nFrom: Ada <ada@x.test>\n"),
+            "{text}"
+        );
+        // Without a body of the caller the kinds of the source are used.
+        let forward = desk.made(&path, &json!({ "to": "c@x.test", "subject": "Mine" })).await;
+        assert_eq!(forward["subject"], "Mine");
+        assert!(forward.get("text").is_none());
+        assert!(forward["html"].as_str().unwrap().contains("cid:logo@x"));
+        // A forward hands out the original: reading must be allowed.
+        let (_, blind) = desk.world.key(&desk.organization, Some(r#"{"message_send":true}"#), None).await;
+        let path = format!("/v0/inboxes/{DESK}{path}");
+        let answer = desk.world.call(&Method::POST, &path, Some(&blind), r#"{"to":"c@x.test"}"#).await;
+        assert_eq!((answer.status, answer.code()), (403, "missing_permission"));
+    }
 }
 
 /// Serves these answers by path; what was asked for is kept.
@@ -253,31 +272,166 @@ async fn files_are_fetched_before_a_send_and_only_from_where_the_server_may_go()
             "/moved/o.bin",
             "HTTP/1.1 302 Found\r\nLocation: /f/r.txt\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         ),
+        (
+            "/named/",
+            "HTTP/1.1 200 OK\r\nContent-Disposition: inline; filename*=UTF-8''p%C3%A9le%20m%C3%AAle.csv\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            "/away",
+            "HTTP/1.1 302 Found\r\nLocation: ftp://x.test/a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ),
         ("/none", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     ];
     let (base, asked, _tasks) = site(SITE).await;
-    let of = |url: &str| json!({ "to": "a@x.test", "attachments": [{ "url": url }] });
-    let desk = Mailbox::with(|settings| settings.allow_private_egress = true).await;
-    // attachments 8
-    let url = format!("{base}/none");
-    let answer = desk.post("/messages/send", &of(&url)).await;
-    assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{}", answer.text);
-    assert!(answer.body["message"].as_str().unwrap().contains(&url), "{}", answer.text);
-    assert!(desk.list("").await.is_empty());
-    // attachments 10
-    let message = desk.send(&of(&format!("{base}/f/r.txt"))).await;
-    let shown = &message["attachments"][0];
-    assert_eq!((&shown["filename"], &shown["size"]), (&json!("r.txt"), &json!(5)));
-    assert_eq!(shown["content_type"], "text/plain");
-    let message = desk.send(&of(&format!("{base}/moved/o.bin"))).await;
-    assert_eq!(message["attachments"][0]["filename"], "o.bin");
-    // attachments 9
+    for desk in Mailbox::each_with(|settings| settings.allow_private_egress = true).await {
+        let of = |url: &str| json!({ "to": "a@x.test", "attachments": [{ "url": url }] });
+        // attachments.md check 8
+        let url = format!("{base}/none");
+        let answer = desk.post("/messages/send", &of(&url)).await;
+        assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{}", answer.text);
+        assert!(answer.body["message"].as_str().unwrap().contains(&url), "{}", answer.text);
+        assert!(desk.list("").await.is_empty());
+        // attachments.md check 10
+        let message = desk.send(&of(&format!("{base}/f/r.txt"))).await;
+        let shown = &message["attachments"][0];
+        assert_eq!((&shown["filename"], &shown["size"]), (&json!("r.txt"), &json!(5)));
+        assert_eq!(shown["content_type"], "text/plain");
+        let message = desk.send(&of(&format!("{base}/moved/o.bin"))).await;
+        assert_eq!(message["attachments"][0]["filename"], "o.bin");
+        // Without a name in the path the answer's disposition has one; every hop is checked.
+        let message = desk.send(&of(&format!("{base}/named/"))).await;
+        assert_eq!(message["attachments"][0]["filename"], "péle mêle.csv");
+        assert_eq!(message["attachments"][0]["content_type"], "text/csv");
+        let count = desk.list("").await.len();
+        let answer = desk.post("/messages/send", &of(&format!("{base}/away"))).await;
+        assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{}", answer.text);
+        assert_eq!(desk.list("").await.len(), count);
+    }
+    // attachments.md check 9
     let before = asked.lock().unwrap().len();
-    let desk = Mailbox::new().await;
-    for url in [&format!("{base}/f/r.txt"), "http://[::1]/", "http://169.254.169.254/", "ftp://x.test/a"] {
-        let answer = desk.post("/messages/send", &of(url)).await;
-        assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{url}: {}", answer.text);
+    for desk in Mailbox::each().await {
+        desk.world.dns.set_addresses("inside.test", vec!["127.0.0.1".parse().unwrap()]);
+        for url in [
+            &format!("{base}/f/r.txt"),
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://169.254.169.254/",
+            "http://[::ffff:10.0.0.1]/",
+            "http://inside.test/",
+            "http://localhost/",
+            "http://192.0.2.1:8080/",
+            "ftp://x.test/a",
+        ] {
+            let answer = desk.post("/messages/send", &of(url)).await;
+            assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{url}: {}", answer.text);
+        }
+        assert!(desk.list("").await.is_empty());
     }
     assert_eq!(asked.lock().unwrap().len(), before, "nobody was asked");
-    assert!(desk.list("").await.is_empty());
+}
+
+fn docx(text: &str) -> String {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("word/document.xml", zip::write::SimpleFileOptions::default()).unwrap();
+    let xml = format!("<w:document xmlns:w=\"w\"><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:document>");
+    std::io::Write::write_all(&mut zip, xml.as_bytes()).unwrap();
+    STANDARD.encode(zip.finish().unwrap().into_inner())
+}
+
+#[tokio::test]
+async fn the_text_of_a_file_is_offered_until_its_message_goes() {
+    for desk in Mailbox::each().await {
+        // attachments.md check 16, 18
+        let word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+        let files = json!([
+            { "content": docx("Hello"), "content_type": word, "filename": "a.docx" },
+            { "content": STANDARD.encode(b"\x89PNG\r\n\x1a\n\0Hello"), "filename": "a.png" },
+            { "content": STANDARD.encode("\u{e9}".repeat(300_000)), "filename": "long.txt" },
+            { "content": STANDARD.encode("<p>Hi<script>x()</script></p>"), "filename": "a.html" },
+            { "content": STANDARD.encode("PK\u{3}\u{4}broken"), "filename": "b.docx" },
+            { "content": "", "filename": "empty.txt" },
+        ]);
+        let message = desk.send(&json!({ "to": "a@x.test", "attachments": files })).await;
+        let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
+        let id = |n: usize| &message["attachments"][n]["attachment_id"];
+        assert!(desk.get(&file(&path, id(0))).await.get("text_url").is_none(), "too early");
+        desk.extract_texts().await;
+        let mut texts = Vec::new();
+        for n in 0..6 {
+            let got = desk.get(&file(&path, id(n))).await;
+            texts.push(match got.get("text_url") {
+                Some(url) => Some(desk.download(url).await),
+                None => None,
+            });
+        }
+        let shown: Vec<Option<&str>> = texts.iter().map(|text| Some(text.as_ref()?.text.trim())).collect();
+        let cut = "\u{e9}".repeat(250_000);
+        assert_eq!(shown, [Some("Hello"), None, Some(cut.as_str()), Some("Hi"), None, None]);
+        let headers = &texts[0].as_ref().unwrap().headers;
+        for (name, value) in [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-disposition", "attachment; filename=\"a.docx.txt\""),
+            ("content-security-policy", "sandbox; default-src 'none'"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(headers[name], value, "{name}");
+        }
+        // Through the thread at its three mounts, until the links end or the message goes.
+        let thread = message["thread_id"].as_str().unwrap();
+        let pod = desk.organization.pod_or_default();
+        let mut urls = Vec::new();
+        for mount in ["/v0".to_owned(), format!("/v0/pods/{pod}"), format!("/v0/inboxes/{DESK}")] {
+            let got = desk.world.get(&file(&format!("{mount}/threads/{thread}"), id(0)), &desk.key).await;
+            assert_eq!(desk.download(&got.body["text_url"]).await.text, "Hello\n", "{}", got.text);
+            urls.push(got.body["text_url"].clone());
+        }
+        desk.world.clock.advance(Duration::from_secs(3600));
+        assert_eq!(desk.download(&urls[0]).await.status, 403);
+        let url = desk.get(&file(&path, id(0))).await["text_url"].clone();
+        assert_eq!(desk.call(Method::DELETE, &path, &Value::Null).await.status, 204);
+        assert_eq!(desk.download(&url).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn received_files_have_texts_too_in_the_encoding_they_name() {
+    for desk in Mailbox::each().await {
+        let part = "Message-ID: <a@x.test>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=m\n\n--m\n\
+            Content-Type: text/plain; charset=iso-8859-2; name=a.txt\nContent-Transfer-Encoding: base64\n\nsQ==\n--m--";
+        desk.raw_mail(&[DESK], &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{part}\n")).await;
+        desk.extract_texts().await;
+        let id = desk.message(A).await["attachments"][0]["attachment_id"].clone();
+        let got = desk.get(&file(&format!("/messages/{}", segment(A)), &id)).await;
+        assert_eq!(desk.download(&got["text_url"]).await.text, "\u{105}");
+        // A message that goes before anybody looked leaves nothing to do.
+        desk.raw_mail(
+            &[DESK],
+            &format!("From: Ada <ada@x.test>\nTo: desk@mail.test\n{}\n", part.replace("<a@", "<b@")),
+        )
+        .await;
+        let path = format!("/messages/{}", segment("<b@x.test>"));
+        assert_eq!(desk.call(Method::DELETE, &path, &Value::Null).await.status, 204);
+        desk.extract_texts().await;
+    }
+}
+
+#[tokio::test]
+async fn a_large_file_is_sent_and_has_no_text() {
+    // attachments.md check 17
+    let size = 11 * 1024 * 1024;
+    let answer: &'static str =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n{}", "a".repeat(size))
+            .leak();
+    let answers: &'static [(&'static str, &'static str)] = vec![("/large.txt", answer)].leak();
+    let (base, _, _tasks) = site(answers).await;
+    for desk in Mailbox::each_with(|settings| settings.allow_private_egress = true).await {
+        let url = format!("{base}/large.txt");
+        let message = desk.send(&json!({ "to": "a@x.test", "attachments": [{ "url": url }] })).await;
+        assert_eq!(message["attachments"][0]["size"], size);
+        desk.extract_texts().await;
+        let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
+        let got = desk.get(&file(&path, &message["attachments"][0]["attachment_id"])).await;
+        assert!(got.get("text_url").is_none() && got["download_url"].is_string(), "{got}");
+    }
 }

@@ -1,10 +1,12 @@
 //! An inbox and the mail that comes to it: shared by the tests of messages and threads.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use podmail_app::Settings;
 use podmail_app::receive::{Incoming, Received};
+use podmail_app::texts::{Extractor, TextFile, extract};
 use podmail_store::Scope;
 use serde_json::{Value, json};
 
@@ -14,6 +16,15 @@ use crate::{Answer, World};
 pub(crate) const DESK: &str = "desk@mail.test";
 /// A body that is taken for spam.
 pub(crate) const SPAM: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
+
+/// Takes texts out here: the server does it in a process of its own.
+struct InProcess;
+
+impl Extractor for InProcess {
+    fn extract(&self, file: TextFile) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move { extract(file.kind, file.charset.as_deref(), &file.bytes) })
+    }
+}
 
 /// A product with one inbox and a key of its organization.
 pub(crate) struct Mailbox {
@@ -40,9 +51,13 @@ impl Mailbox {
 
     /// One per engine.
     pub(crate) async fn each() -> Vec<Self> {
+        Self::each_with(|_| {}).await
+    }
+
+    pub(crate) async fn each_with(change: impl Fn(&mut Settings)) -> Vec<Self> {
         let mut all = Vec::new();
         for database in podmail_testkit::databases().await {
-            all.push(Self::of(World::on(database, |_| {}).await).await);
+            all.push(Self::of(World::on(database, &change).await).await);
         }
         all
     }
@@ -128,6 +143,11 @@ impl Mailbox {
     pub(crate) async fn download(&self, url: &Value) -> Answer {
         let path = url.as_str().unwrap().strip_prefix("http://127.0.0.1:8080").unwrap();
         self.world.call(&Method::GET, path, None, "").await
+    }
+
+    /// Looks at every attachment that waits.
+    pub(crate) async fn extract_texts(&self) {
+        while self.world.app.extract_texts_once(&InProcess).await.unwrap() {}
     }
 
     /// The bytes of a message with `\n` line ends.

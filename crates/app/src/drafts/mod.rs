@@ -86,7 +86,7 @@ impl App {
             .find(|stored| stored.attachment_id == attachment)
             .ok_or(Error::NotFound("Attachment"))?;
         let (download_url, expires_at) = self.draft_link(&draft, attachment).await?;
-        Ok(AttachmentResponse { attachment: stored.into(), download_url, expires_at })
+        Ok(AttachmentResponse { attachment: stored.into(), download_url, expires_at, text_url: None })
     }
 
     /// Changes a draft.

@@ -27,25 +27,43 @@ impl App {
                 Err(error) => return Err(unreachable(&url, &error.to_string())),
             };
             left = left.saturating_sub(fetched.body.len());
-            name(attachment, &url, fetched.content_type.as_deref());
+            name(attachment, &url, fetched.content_type.as_deref(), fetched.content_disposition.as_deref());
             attachment.source = Source::Bytes(fetched.body.to_vec());
         }
         Ok(())
     }
 }
 
-fn name(attachment: &mut Attachment, url: &str, content_type: Option<&str>) {
+fn name(
+    attachment: &mut Attachment,
+    url: &str,
+    content_type: Option<&str>,
+    content_disposition: Option<&str>,
+) {
     if attachment.filename.is_none() {
         let parsed = url::Url::parse(url).ok();
         let last = parsed.as_ref().and_then(|url| url.path_segments()?.next_back().map(str::to_owned));
-        attachment.filename =
-            last.map(|name| podmail_mime::clean_filename(&name)).filter(|name| !name.is_empty());
+        let last = last.map(|name| percent_decoded(&name)).filter(|name| !name.is_empty());
+        attachment.filename = last
+            .or_else(|| content_disposition.and_then(named_by))
+            .map(|name| podmail_mime::clean_filename(&name))
+            .filter(|name| !name.is_empty());
     }
     let guessed = attachment.filename.as_deref().and_then(|name| mime_guess::from_path(name).first_raw());
     if attachment.content_type.is_none() && guessed.is_none() {
         attachment.content_type =
             content_type.filter(|kind| super::check::media_type(kind)).map(str::to_owned);
     }
+}
+
+fn percent_decoded(segment: &str) -> String {
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
+}
+
+/// The file name in the value of a `Content-Disposition` header.
+fn named_by(content_disposition: &str) -> Option<String> {
+    let header = format!("Content-Type: x/x\r\nContent-Disposition: {content_disposition}\r\n\r\n");
+    podmail_mime::parse(header.as_bytes()).attachments.into_iter().next()?.filename
 }
 
 fn unreachable(url: &str, cause: &str) -> Error {

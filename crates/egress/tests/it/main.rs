@@ -113,7 +113,9 @@ async fn private_addresses_are_refused_after_resolution_and_as_literals() {
     ] {
         let url = format!("https://{host}:{port}/");
         assert_eq!(egress.post(&url, vec![], Bytes::new(), SOON).await, Err(refused.clone()), "{host}");
-        assert_eq!(egress.fetch(&url, 10, SOON).await, Err(refused.clone()), "{host}");
+        for url in [format!("http://{host}/"), format!("https://{host}/")] {
+            assert_eq!(egress.fetch(&url, 10, SOON).await, Err(refused.clone()), "{url}");
+        }
     }
     assert!(seen.try_recv().is_err());
 }

@@ -67,6 +67,8 @@ pub struct Config {
     pub dns: Vec<SocketAddr>,
     /// Whether webhooks, attachment URLs and mail exchangers may be at private addresses.
     pub allow_private_egress: bool,
+    /// Whether text is taken from attachments.
+    pub extract_text: bool,
     /// The first organization's API key, used on the first start only.
     pub bootstrap_key: Option<Secret>,
     /// Settings of section `webhooks`.
@@ -318,6 +320,7 @@ impl Config {
             outbound: if dev { Outbound::Capture } else { Outbound::Mx },
             dns: Vec::new(),
             allow_private_egress: dev,
+            extract_text: true,
             bootstrap_key: None,
             webhooks: WebhooksConfig {
                 retry_delays: seconds(&[5, 300, 1_800, 7_200, 18_000, 36_000, 36_000]),

@@ -297,6 +297,10 @@ settings! {
       |c, v| c.inbound.max_connections_per_client = v.number(1, 1_000_000)?,
       |c| size(c.inbound.max_connections_per_client) },
 
+    { "attachments.extract_text", "`true`", "true",
+      "Whether the plain text of attachments is taken out (`text_url`), in processes of its own; while it is `false`, messages wait for it",
+      |c, v| c.extract_text = v.boolean()?, |c| Shown::Boolean(c.extract_text) },
+
     { "tenancy.pod_subdomains", "`conflict`", "\"conflict\"",
       "When an inbox gets its pod's subdomain of the shared domain: `conflict` (its address is taken), `always`, `off`",
       |c, v| c.pod_subdomains = v.parse()?, |c| text(&c.pod_subdomains) },

@@ -177,6 +177,7 @@ async fn purge_messages(
         args![organization, inbox, last],
     )
     .await?;
+    crate::texts::forget_up_to(tx, organization, inbox, last).await?;
     tx.run(
         "DELETE FROM messages WHERE organization_id = $1 AND inbox_key = $2 AND message_key <= $3",
         args![organization, inbox, last],

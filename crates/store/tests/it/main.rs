@@ -18,6 +18,7 @@ mod organizations;
 mod plans;
 mod pods;
 mod tenancy;
+mod texts;
 mod webhooks;
 
 /// An open store with its time and ids.

@@ -1,0 +1,137 @@
+//! Plain text of attachments, for `text_url`. Messages with attachments leave a job behind; a worker takes it, has the
+//! text taken out by an [`Extractor`], and stores what came of it. Nothing of this holds up or changes the message.
+//!
+//! Parsers of strangers' files are not trusted: the server's extractor runs them in a process of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use podmail_domain::WebhookDeliveryId;
+use podmail_domain::thread::Attachment;
+use podmail_store::{AttachmentText, TextJob};
+use podmail_text_extract::{INPUT_BYTES_MAX, TEXT_CHARS_MAX, detect, worth_a_look};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+pub use podmail_text_extract::{Kind, extract};
+
+use crate::messages::heavy;
+use crate::{App, Result};
+
+/// Most bytes of a text: four per character.
+pub const TEXT_BYTES_MAX: usize = TEXT_CHARS_MAX * 4;
+/// Messages that one look takes.
+const BATCH: usize = 8;
+/// Messages that are worked on at the same time.
+const AT_ONCE: usize = 2;
+/// Attachments of one message that are looked at.
+const ATTACHMENTS_MAX: usize = 100;
+/// All attachments of one message; what is not done by then has no text.
+const MESSAGE_TIME: Duration = Duration::from_secs(20);
+/// A message that was begun so often and never ended is left alone: it may be what ended the process.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// A file to take text from.
+#[derive(Clone, Debug)]
+pub struct TextFile {
+    /// What it is.
+    pub kind: Kind,
+    /// What the sender says about the encoding of a text.
+    pub charset: Option<String>,
+    /// Its bytes, at most [`INPUT_BYTES_MAX`].
+    pub bytes: Vec<u8>,
+}
+
+/// Takes the text out of a file, whatever the file is: total, bounded in time and memory.
+pub trait Extractor: Send + Sync {
+    /// The text; `None` when there is none.
+    fn extract(&self, file: TextFile) -> BoxFuture<'_, Option<String>>;
+}
+
+impl App {
+    /// Works on some of the messages that wait; `true` when there may be more.
+    pub async fn extract_texts_once(&self, extractor: &dyn Extractor) -> Result<bool> {
+        let now = self.now();
+        // Unique, which is all that is asked of a lease.
+        let token = WebhookDeliveryId::new(self.ids(), now);
+        let rounds = u32::try_from(BATCH.div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
+        let lease = self.settings().work_lease.max(MESSAGE_TIME.saturating_mul(rounds + 1));
+        let jobs = self.store().lease_text_jobs(BATCH, token.as_str(), now, now.plus(lease)).await?;
+        let more = jobs.len() == BATCH;
+        futures_util::stream::iter(jobs)
+            .for_each_concurrent(AT_ONCE, |job| async move {
+                // Its lease ends, and it is begun again: a message that fails for good is given up then.
+                if let Err(error) = self.extract_texts_of(&job, extractor).await {
+                    tracing::warn!(message.key = %job.message_key, error = %error, "texts of attachments failed");
+                }
+            })
+            .await;
+        Ok(more)
+    }
+
+    async fn extract_texts_of(&self, job: &TextJob, extractor: &dyn Extractor) -> Result<()> {
+        let texts = if job.attempts >= ATTEMPTS_MAX {
+            tracing::warn!(message.key = %job.message_key, "texts of attachments are given up");
+            Vec::new()
+        } else {
+            self.texts_of(job, extractor).await?
+        };
+        self.store().finish_text_job(job, texts).await?;
+        Ok(())
+    }
+
+    async fn texts_of(&self, job: &TextJob, extractor: &dyn Extractor) -> Result<Vec<AttachmentText>> {
+        // A message that goes takes its job along.
+        let Some(scope) = self.store().inbox_scope_by_key(job.organization_id, job.inbox_key).await? else {
+            return Ok(Vec::new());
+        };
+        let Some(message) = self.store().message_by_key(&scope, job.message_key).await? else {
+            return Ok(Vec::new());
+        };
+        let wanted: Vec<&Attachment> = message.attachments.iter().filter(|file| wanted(file)).collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let raw = Arc::new(self.raw_bytes(&scope, &message).await?);
+        let deadline = Instant::now() + MESSAGE_TIME;
+        let mut texts = Vec::new();
+        for attachment in wanted.into_iter().take(ATTACHMENTS_MAX) {
+            let (raw, of) = (Arc::clone(&raw), attachment.clone());
+            let Some(file) = heavy(move || file(&raw, &of)).await? else { continue };
+            let Ok(text) = timeout_at(deadline, extractor.extract(file)).await else { break };
+            let Some(text) = text.filter(|text| text.len() <= TEXT_BYTES_MAX) else { continue };
+            let bytes = heavy(move || podmail_blob::compress(text.as_bytes())).await?;
+            texts.push(AttachmentText { attachment_id: attachment.attachment_id, bytes });
+        }
+        Ok(texts)
+    }
+
+    /// Works on what waits until the token is cancelled.
+    pub async fn run_texts(&self, extractor: &dyn Extractor, token: CancellationToken) {
+        while !token.is_cancelled() {
+            match self.extract_texts_once(extractor).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::error!(error = %error, "texts of attachments could not be taken"),
+            }
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = tokio::time::sleep(self.settings().work_poll_interval) => {}
+            }
+        }
+    }
+}
+
+fn wanted(attachment: &Attachment) -> bool {
+    (1..=INPUT_BYTES_MAX).contains(&attachment.size)
+        && worth_a_look(attachment.content_type.as_deref(), attachment.filename.as_deref())
+}
+
+/// The attachment as a file, when it is of a kind that has text.
+fn file(raw: &[u8], attachment: &Attachment) -> Option<TextFile> {
+    let bytes = podmail_mime::part_bytes(raw, attachment.part)?;
+    let kind = detect(attachment.content_type.as_deref(), attachment.filename.as_deref(), &bytes)?;
+    Some(TextFile { kind, charset: podmail_mime::part_charset(raw, attachment.part), bytes })
+}

@@ -1,0 +1,223 @@
+//! Plain text of attachments: which messages are still to be looked at, and what was found. A job is written with its
+//! message, leased by one worker, and removed with its outcome.
+//!
+//! Invariant: a text exists only while its message does.
+
+use podmail_domain::{AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp};
+
+use crate::db::{Value, args};
+use crate::messages::{Message, lock_inbox};
+use crate::scope::{Scope, id};
+use crate::writer::Tx;
+use crate::{Result, Store};
+
+/// Due jobs that one look considers: their organizations take turns.
+const WINDOW: usize = 512;
+
+pub(crate) const INSERT_JOBS: &str =
+    "INSERT INTO text_jobs (organization_id, inbox_key, message_key, attempts, due_at)";
+/// Columns of [`INSERT_JOBS`].
+pub(crate) const JOB_VALUES: usize = 5;
+
+pub(crate) fn job_values(message: &Message) -> Vec<Value> {
+    args![message.organization_id, message.inbox_key, message.message_key, 0_i64, message.created_at]
+}
+
+/// A message whose attachments this worker may look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextJob {
+    /// Owner.
+    pub organization_id: OrganizationId,
+    /// Its inbox.
+    pub inbox_key: InboxKey,
+    /// Which message.
+    pub message_key: MessageKey,
+    /// The lease.
+    pub token: String,
+    /// How often somebody began before.
+    pub attempts: u32,
+}
+
+/// The text of one attachment, compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachmentText {
+    /// Whose.
+    pub attachment_id: AttachmentId,
+    /// zstd.
+    pub bytes: Vec<u8>,
+}
+
+#[derive(sqlx::FromRow, serde::Deserialize)]
+struct JobRow {
+    organization_id: String,
+    inbox_key: String,
+    message_key: String,
+    attempts: i64,
+}
+
+impl Store {
+    /// Leases up to `limit` due jobs until `until`, organizations taking turns, each one's oldest first.
+    pub async fn lease_text_jobs(
+        &self,
+        limit: usize,
+        token: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<TextJob>> {
+        let due: Vec<JobRow> = self
+            .reader()
+            .await?
+            .all(
+                "SELECT organization_id, inbox_key, message_key, attempts FROM (SELECT due.*, ROW_NUMBER() OVER \
+                 (PARTITION BY organization_id ORDER BY due_at, message_key) AS turn FROM \
+                 (SELECT organization_id, inbox_key, message_key, attempts, due_at FROM text_jobs WHERE due_at <= $1 \
+                 ORDER BY due_at LIMIT $2) due) turns ORDER BY turn, due_at LIMIT $3",
+                args![now, WINDOW, limit],
+            )
+            .await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let jobs = due
+            .into_iter()
+            .map(|row| {
+                Ok(TextJob {
+                    organization_id: id(&row.organization_id, OrganizationId::parse)?,
+                    inbox_key: id(&row.inbox_key, InboxKey::parse)?,
+                    message_key: id(&row.message_key, MessageKey::parse)?,
+                    token: token.to_owned(),
+                    attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.write_later((jobs, now, until), |tx, (jobs, now, until)| {
+            Box::pin(async move {
+                let mut leased = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    let taken = tx
+                        .run(
+                            "UPDATE text_jobs SET lease = $4, due_at = $5, attempts = attempts + 1 \
+                             WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 AND due_at <= $6",
+                            args![
+                                job.organization_id,
+                                job.inbox_key,
+                                job.message_key,
+                                job.token.as_str(),
+                                *until,
+                                *now
+                            ],
+                        )
+                        .await?;
+                    if taken > 0 {
+                        leased.push(job.clone());
+                    }
+                }
+                Ok(leased)
+            })
+        })
+        .await
+    }
+
+    /// Ends a job with what it found; `false`, and nothing written, when the lease or the message is gone.
+    pub async fn finish_text_job(&self, job: &TextJob, texts: Vec<AttachmentText>) -> Result<bool> {
+        self.write_later((job.clone(), texts), |tx, (job, texts)| Box::pin(finish(tx, job, texts))).await
+    }
+
+    /// The compressed text of an attachment of a message.
+    pub async fn attachment_text(
+        &self,
+        scope: &Scope,
+        message: &Message,
+        attachment: AttachmentId,
+    ) -> Result<Option<Vec<u8>>> {
+        let row: Option<(Vec<u8>,)> = self
+            .reader()
+            .await?
+            .one(
+                "SELECT bytes FROM attachment_texts WHERE organization_id = $1 AND inbox_key = $2 \
+                 AND message_key = $3 AND attachment_id = $4",
+                args![scope.organization(), message.inbox_key, message.message_key, attachment],
+            )
+            .await?;
+        Ok(row.map(|(bytes,)| bytes))
+    }
+
+    /// Whether an attachment of a message has a text.
+    pub async fn has_attachment_text(
+        &self,
+        scope: &Scope,
+        message: &Message,
+        attachment: AttachmentId,
+    ) -> Result<bool> {
+        let count = self
+            .reader()
+            .await?
+            .count(
+                "SELECT COUNT(*) FROM attachment_texts WHERE organization_id = $1 AND inbox_key = $2 \
+                 AND message_key = $3 AND attachment_id = $4",
+                args![scope.organization(), message.inbox_key, message.message_key, attachment],
+            )
+            .await?;
+        Ok(count > 0)
+    }
+}
+
+async fn finish(tx: &mut Tx, job: &TextJob, texts: &[AttachmentText]) -> Result<bool> {
+    // With the inbox's row in hand nobody deletes the message, which would remove the job, in the meantime.
+    if !lock_inbox(tx, job.organization_id, job.inbox_key).await? {
+        return Ok(false);
+    }
+    let ended = tx
+        .run(
+            "DELETE FROM text_jobs WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 AND lease = $4",
+            args![job.organization_id, job.inbox_key, job.message_key, job.token.as_str()],
+        )
+        .await?;
+    if ended == 0 {
+        return Ok(false);
+    }
+    let rows = texts
+        .iter()
+        .map(|text| {
+            args![job.organization_id, job.inbox_key, job.message_key, text.attachment_id, text.bytes.clone()]
+        })
+        .collect();
+    tx.insert(
+        "INSERT INTO attachment_texts (organization_id, inbox_key, message_key, attachment_id, bytes)",
+        5,
+        "",
+        rows,
+    )
+    .await?;
+    Ok(true)
+}
+
+/// Removes what belongs to a message that is being deleted.
+pub(crate) async fn forget(tx: &mut Tx, message: &Message) -> Result<()> {
+    if message.attachments.is_empty() {
+        return Ok(());
+    }
+    for statement in [
+        "DELETE FROM text_jobs WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3",
+        "DELETE FROM attachment_texts WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3",
+    ] {
+        tx.run(statement, args![message.organization_id, message.inbox_key, message.message_key]).await?;
+    }
+    Ok(())
+}
+
+/// Removes what belongs to the oldest messages of a deleted inbox.
+pub(crate) async fn forget_up_to(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    inbox: InboxKey,
+    last: MessageKey,
+) -> Result<()> {
+    for statement in [
+        "DELETE FROM text_jobs WHERE organization_id = $1 AND inbox_key = $2 AND message_key <= $3",
+        "DELETE FROM attachment_texts WHERE organization_id = $1 AND inbox_key = $2 AND message_key <= $3",
+    ] {
+        tx.run(statement, args![organization, inbox, last]).await?;
+    }
+    Ok(())
+}

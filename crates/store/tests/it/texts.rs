@@ -1,0 +1,89 @@
+//! Texts of attachments and the jobs that bring them.
+
+use std::time::Duration;
+
+use podmail_domain::AttachmentId;
+use podmail_domain::label::Restricted;
+use podmail_domain::thread::Attachment;
+use podmail_store::{AttachmentText, Scope, TextJob};
+
+use crate::messages::{inbox, mail, put};
+use crate::{World, worlds};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A mail with an attachment.
+async fn with_file(world: &World, scope: &Scope, id: &str) -> AttachmentId {
+    let attachment_id = AttachmentId::new(&*world.ids, world.now());
+    let file = Attachment {
+        attachment_id,
+        part: 1,
+        size: 5,
+        filename: None,
+        content_type: None,
+        content_disposition: None,
+        content_id: None,
+    };
+    let mut new = mail(world, scope, id, 0, &[], &[]);
+    new.attachments = vec![file];
+    put(world, new).await;
+    attachment_id
+}
+
+async fn lease(world: &World, limit: usize, token: &str) -> Vec<TextJob> {
+    let now = world.now();
+    world.store.lease_text_jobs(limit, token, now, now.plus(LEASE)).await.expect("leased")
+}
+
+#[tokio::test]
+async fn organizations_take_turns_and_a_job_has_one_worker() {
+    for world in worlds().await {
+        let (busy, calm) = (inbox(&world, "busy").await, inbox(&world, "calm").await);
+        for n in 0..5 {
+            with_file(&world, &busy, &format!("b{n}")).await;
+        }
+        put(&world, mail(&world, &busy, "plain", 0, &[], &[])).await;
+        with_file(&world, &calm, "c").await;
+        let first = lease(&world, 2, "one").await;
+        let owners: Vec<_> = first.iter().map(|job| job.organization_id).collect();
+        assert!(owners.contains(&busy.organization()) && owners.contains(&calm.organization()));
+        assert_eq!(lease(&world, 10, "two").await.len(), 4);
+        assert_eq!(lease(&world, 10, "three").await, []);
+        world.clock.advance(LEASE);
+        let again = lease(&world, 10, "four").await;
+        assert_eq!((again.len(), again[0].attempts), (6, 1));
+        assert!(!world.store.finish_text_job(&first[0], Vec::new()).await.expect("too late"));
+    }
+}
+
+#[tokio::test]
+async fn a_text_goes_with_its_message_and_with_its_inbox() {
+    for world in worlds().await {
+        let scope = inbox(&world, "desk").await;
+        let file = with_file(&world, &scope, "a").await;
+        let job = lease(&world, 1, "one").await.remove(0);
+        let message =
+            world.store.message_by_key(&scope, job.message_key).await.expect("read").expect("there");
+        let text = || vec![AttachmentText { attachment_id: file, bytes: vec![1, 2, 3] }];
+        assert!(world.store.finish_text_job(&job, text()).await.expect("finished"));
+        let found = world.store.attachment_text(&scope, &message, file).await.expect("read");
+        assert_eq!(found, Some(vec![1, 2, 3]));
+        world.store.delete_message(&scope, &message.message_id, Restricted::ALL).await.expect("deleted");
+        assert_eq!(world.store.attachment_text(&scope, &message, file).await.expect("read"), None);
+
+        let file = with_file(&world, &scope, "b").await;
+        let job = lease(&world, 1, "two").await.remove(0);
+        let message =
+            world.store.message_by_key(&scope, job.message_key).await.expect("read").expect("there");
+        let text = || vec![AttachmentText { attachment_id: file, bytes: vec![1] }];
+        assert!(world.store.finish_text_job(&job, text()).await.expect("finished"));
+        with_file(&world, &scope, "c").await;
+        let open = lease(&world, 1, "three").await.remove(0);
+        world.store.delete_inbox(&scope, world.now()).await.expect("deleted");
+        assert!(!world.store.finish_text_job(&open, text()).await.expect("the inbox is gone"));
+        while world.store.purge_step(100).await.expect("purged").more {}
+        assert_eq!(world.store.attachment_text(&scope, &message, file).await.expect("read"), None);
+        world.clock.advance(LEASE);
+        assert_eq!(lease(&world, 10, "four").await, []);
+    }
+}
