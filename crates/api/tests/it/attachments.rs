@@ -283,9 +283,9 @@ async fn files_are_fetched_before_a_send_and_only_from_where_the_server_may_go()
         ),
         ("/none", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     ];
+    let of = |url: &str| json!({ "to": "a@x.test", "attachments": [{ "url": url }] });
     let (base, asked, _tasks) = site(SITE).await;
     for desk in Mailbox::each_with(|settings| settings.allow_private_egress = true).await {
-        let of = |url: &str| json!({ "to": "a@x.test", "attachments": [{ "url": url }] });
         // attachments.md check 8
         let url = format!("{base}/none");
         let answer = desk.post("/messages/send", &of(&url)).await;
