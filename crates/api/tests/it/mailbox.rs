@@ -54,7 +54,7 @@ impl Mailbox {
         Self::each_with(|_| {}).await
     }
 
-    pub(crate) async fn each_with(change: impl Fn(&mut Settings)) -> Vec<Self> {
+    pub(crate) async fn each_with(change: impl Fn(&mut Settings) + Send + Sync) -> Vec<Self> {
         let mut all = Vec::new();
         for database in podmail_testkit::databases().await {
             all.push(Self::of(World::on(database, &change).await).await);
