@@ -264,6 +264,11 @@ async fn site(
     (base, asked, tasks)
 }
 
+/// A mail with the file at that address.
+fn of(url: &str) -> Value {
+    json!({ "to": "a@x.test", "attachments": [{ "url": url }] })
+}
+
 #[tokio::test]
 async fn files_are_fetched_before_a_send_and_only_from_where_the_server_may_go() {
     const SITE: &[(&str, &str)] = &[
@@ -283,7 +288,6 @@ async fn files_are_fetched_before_a_send_and_only_from_where_the_server_may_go()
         ),
         ("/none", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
     ];
-    let of = |url: &str| json!({ "to": "a@x.test", "attachments": [{ "url": url }] });
     let (base, asked, _tasks) = site(SITE).await;
     for desk in Mailbox::each_with(|settings| settings.allow_private_egress = true).await {
         // attachments.md check 8
