@@ -14,8 +14,8 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![Route::get("/downloads/{token}", Needs::Public, download).describe(
             doc("downloads.get", "Fetch the bytes behind a download link")
                 .about(
-                    "The link is the credential. Links are in `download_url` of attachments and raw messages. One \
-                     `Range` is honoured.",
+                    "The link is the credential. Links are in `download_url` of attachments and raw messages and in \
+                     `text_url` of attachments. One `Range` is honoured.",
                 )
                 .bytes("*/*")
                 .fails(&[206, 403, 416]),

@@ -23,6 +23,9 @@ use crate::route::Route;
 const ADDRESSES_MAX: usize = 500;
 /// Extra headers of one send.
 const HEADERS_MAX: usize = 100;
+/// What the links to attachments have besides the bytes.
+pub(super) const TEXT_OF_FILE: &str = "`text_url` leads to the plain text of documents (PDF, Word, Excel, HTML and texts). \
+     It is taken out in the background, so that it may still be missing shortly after a message arrived.";
 
 pub(crate) fn routes() -> Vec<Route> {
     use Permission::{MessageDelete, MessageRead, MessageSend, MessageUpdate};
@@ -82,6 +85,7 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .describe(
             doc("messages.get_attachment", "Get a link to an attachment of a message")
+                .about(TEXT_OF_FILE)
                 .answers::<wire::AttachmentResponse>(),
         ),
         Route::post("/v0/inboxes/{inbox_id}/messages/{message_id}/reply", MessageSend, reply).describe(

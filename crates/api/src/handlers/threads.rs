@@ -6,7 +6,9 @@ use podmail_app::messages::Substrings;
 use podmail_app::{Result, ThreadFilter, ThreadTime};
 use podmail_domain::{Permission, limits};
 
-use super::messages::{BODY, LabelsChange, label_change, labels, readable, substrings, visible};
+use super::messages::{
+    BODY, LabelsChange, TEXT_OF_FILE, label_change, labels, readable, substrings, visible,
+};
 use crate::describe::{AFTER, BEFORE, INCLUDES, LABELS, Param, Shape, doc};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -42,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let attachment =
         Route::get("/v0/threads/{thread_id}/attachments/{attachment_id}", MessageRead, attachment).describe(
             doc("threads.get_attachment", "Get a link to an attachment of a thread")
+                .about(TEXT_OF_FILE)
                 .answers::<AttachmentResponse>(),
         );
     let update = Route::patch("/v0/threads/{thread_id}", MessageUpdate, update).describe(
