@@ -35,15 +35,21 @@ const REFUSED: [&str; 4] = ["native-tls", "openssl", "openssl-sys", "schannel"];
 const ROWS: [&[&str]; 6] = [
     &["domain", "dns", "egress"],
     &["store", "blob", "bus", "mime", "smtp-wire", "api-types"],
-    &["app", "jobs", "sender-auth"],
+    &["app", "jobs", "sender-auth", "text-extract"],
     &["api", "smtp-in", "delivery", "webhooks"],
     &["server"],
     &["cli"],
 ];
 
 /// Arrows within one row.
-const SIDEWAYS: [(&str, &str); 5] =
-    [("egress", "dns"), ("egress", "domain"), ("dns", "domain"), ("app", "jobs"), ("app", "sender-auth")];
+const SIDEWAYS: [(&str, &str); 6] = [
+    ("egress", "dns"),
+    ("egress", "domain"),
+    ("dns", "domain"),
+    ("app", "jobs"),
+    ("app", "sender-auth"),
+    ("app", "text-extract"),
+];
 
 fn packages() -> Vec<Value> {
     let metadata = arrows::metadata();
