@@ -40,14 +40,15 @@ pub(crate) fn routes() -> Vec<Route> {
                 .answers::<Domain>(),
         ),
         Route::delete("/v0/domains/{domain_id}", Permission::DomainDelete, delete).describe(
-            doc("domains.delete", "Delete a domain").about("Not while inboxes lie in it.").fails(&[409]),
+            doc("domains.delete", "Delete a domain")
+                .about("Its inboxes send and receive no longer; what is in them stays readable."),
         ),
     ];
     let verify =
         Route::post("/v0/domains/{domain_id}/verify", Permission::DomainUpdate, verify)
-            .describe(doc("domains.verify", "Check the records of a domain now").about(
-            "At most once in 10 seconds; the domain is also checked by itself. The outcome is in `status`.",
-        ));
+            .describe(doc("domains.verify", "Check the records of a domain now")
+                .about("At most once in 10 seconds; the domain is also checked by itself. The outcome is in `status`.")
+                .fails(&[422]));
     let zone_file = Route::get("/v0/domains/{domain_id}/zone-file", Permission::DomainRead, zone_file)
         .describe(
             doc("domains.get_zone_file", "Get the records of a domain as a zone file").bytes("text/plain"),

@@ -238,7 +238,7 @@ async fn a_published_domain_becomes_verified_when_asked_for() {
     }
 }
 
-// domains.md check 11
+// domains.md check 11, extras.md check 5
 #[tokio::test]
 async fn another_provider_is_cut_off_only_on_purpose() {
     for world in World::each(|_| {}).await {
@@ -528,5 +528,30 @@ async fn nobody_is_promised_a_setup_by_one_click_and_providers_are_told() {
         assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
         let done = world.get(&path, &key).await;
         assert_eq!((done.status, done.code()), (409, "conflict"));
+    }
+}
+
+// extras.md check 6
+#[tokio::test]
+async fn a_domain_that_only_sends_needs_no_mail_host_until_it_shall_receive() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let body = json!({"domain": D, "inbound_enabled": false});
+        let made = post(&world, "/v0/domains", &key, &body).await.body;
+        assert!(of_type(&made, "MX", D).is_none(), "{made}");
+        publish(&world, &made);
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        let changed = patch(&world, &key, &json!({"inbound_enabled": true})).await.body;
+        assert_eq!(
+            (&changed["status"], &changed["reason"]),
+            (&json!("PENDING"), &json!("dns_records_missing"))
+        );
+        assert_eq!(of_type(&changed, "MX", D).unwrap()["status"], "MISSING");
+        publish(&world, &changed);
+        assert_eq!(verify(&world, &key).await["status"], "VERIFIED");
+        // What is switched off is asked for no longer.
+        world.dns.set_mx(D, Vec::new());
+        let off = patch(&world, &key, &json!({"inbound_enabled": false})).await.body;
+        assert_eq!((&off["status"], off.get("reason")), (&json!("VERIFIED"), None));
     }
 }
