@@ -15,14 +15,15 @@ const BREATH: Duration = Duration::from_millis(20);
 
 impl App {
     /// Removes one piece of what is too old: ends of deliveries (`retention.deliveries`), events
-    /// (`retention.events`) that every reader has passed, and idempotency records after 24 hours. `true` when there may
-    /// be more.
+    /// (`retention.events`) that every reader has passed, idempotency records after 24 hours, and messages that wait
+    /// for the text of their attachments after seven days. `true` when there may be more.
     pub async fn clean_once(&self) -> Result<bool> {
         let (now, settings) = (self.now(), self.settings());
         let before = CleanBefore {
             deliveries: now.minus(settings.retention_deliveries),
             events: now.minus(settings.retention_events),
             idempotency: now.minus(Duration::from_secs(limits::IDEMPOTENCY_HOURS * 3600)),
+            texts: now.minus(crate::texts::WAIT_MAX),
         };
         Ok(self.store().clean_step(before).await?.more())
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use podmail_domain::WebhookDeliveryId;
+use futures_util::stream::FuturesUnordered;
 use podmail_domain::thread::Attachment;
+use podmail_domain::{OrganizationId, WebhookDeliveryId};
 use podmail_store::{AttachmentText, TextJob};
 use podmail_text_extract::{INPUT_BYTES_MAX, TEXT_CHARS_MAX, detect, worth_a_look};
 use tokio::time::{Instant, timeout_at};
@@ -22,16 +23,18 @@ use crate::{App, Result};
 
 /// Most bytes of a text: four per character.
 pub const TEXT_BYTES_MAX: usize = TEXT_CHARS_MAX * 4;
-/// Messages that one look takes.
-const BATCH: usize = 8;
-/// Messages that are worked on at the same time.
-const AT_ONCE: usize = 2;
+/// Messages that a node works on at the same time.
+const AT_ONCE: usize = 4;
+/// Those of one organization: files that take long leave places to the others.
+const AT_ONCE_OF_ONE: usize = 2;
 /// Attachments of one message that are looked at.
 const ATTACHMENTS_MAX: usize = 100;
 /// All attachments of one message; what is not done by then has no text.
 const MESSAGE_TIME: Duration = Duration::from_secs(20);
 /// A message that was begun so often and never ended is left alone: it may be what ended the process.
 const ATTEMPTS_MAX: u32 = 3;
+/// How long a message waits for its texts, say because nobody takes them out; it has none then.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A file to take text from.
 #[derive(Clone, Debug)]
@@ -50,25 +53,68 @@ pub trait Extractor: Send + Sync {
     fn extract(&self, file: TextFile) -> BoxFuture<'_, Option<String>>;
 }
 
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Turns {
+    /// Who had the last turn.
+    last: Option<OrganizationId>,
+    /// Whose messages are being worked on, once for each.
+    busy: Vec<OrganizationId>,
+}
+
+impl Turns {
+    fn has_room(&self, organization: OrganizationId) -> bool {
+        self.busy.iter().filter(|busy| **busy == organization).count() < AT_ONCE_OF_ONE
+    }
+
+    fn ended(&mut self, organization: OrganizationId) {
+        if let Some(at) = self.busy.iter().position(|busy| *busy == organization) {
+            self.busy.swap_remove(at);
+        }
+    }
+}
+
 impl App {
-    /// Works on some of the messages that wait; `true` when there may be more.
+    /// Works on one message that waits; `false` when none does.
     pub async fn extract_texts_once(&self, extractor: &dyn Extractor) -> Result<bool> {
+        let Some(job) = self.next_text_job(&mut Turns::default()).await? else { return Ok(false) };
+        self.extract_texts_of(&job, extractor).await?;
+        Ok(true)
+    }
+
+    /// The next message: of the next organization that has one and room for it.
+    async fn next_text_job(&self, turns: &mut Turns) -> Result<Option<TextJob>> {
         let now = self.now();
+        let until = now.plus(self.settings().work_lease.max(MESSAGE_TIME.saturating_mul(2)));
         // Unique, which is all that is asked of a lease.
         let token = WebhookDeliveryId::new(self.ids(), now);
-        let rounds = u32::try_from(BATCH.div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
-        let lease = self.settings().work_lease.max(MESSAGE_TIME.saturating_mul(rounds + 1));
-        let jobs = self.store().lease_text_jobs(BATCH, token.as_str(), now, now.plus(lease)).await?;
-        let more = jobs.len() == BATCH;
-        futures_util::stream::iter(jobs)
-            .for_each_concurrent(AT_ONCE, |job| async move {
-                // Its lease ends, and it is begun again: a message that fails for good is given up then.
-                if let Err(error) = self.extract_texts_of(&job, extractor).await {
-                    tracing::warn!(message.key = %job.message_key, error = %error, "texts of attachments failed");
+        // Once around: those behind the last one, then from the start.
+        let mut after = turns.last;
+        let mut wrapped = after.is_none();
+        loop {
+            let next = self.store().text_job_owner(after, now).await?;
+            match next {
+                Some(owner) if turns.has_room(owner) => {
+                    turns.last = Some(owner);
+                    let job = self.store().lease_text_job(owner, token.as_str(), now, until).await?;
+                    if let Some(job) = &job {
+                        turns.busy.push(job.organization_id);
+                    }
+                    return Ok(job);
                 }
-            })
-            .await;
-        Ok(more)
+                Some(owner) => after = Some(owner),
+                None if wrapped => return Ok(None),
+                None => (after, wrapped) = (None, true),
+            }
+        }
+    }
+
+    /// Never fails: a lease that is not ended runs out, and the message is begun again until it is given up.
+    async fn work_on_text_job(&self, job: TextJob, extractor: &dyn Extractor) -> OrganizationId {
+        if let Err(error) = self.extract_texts_of(&job, extractor).await {
+            tracing::warn!(message.key = %job.message_key, error = %error, "texts of attachments failed");
+        }
+        job.organization_id
     }
 
     async fn extract_texts_of(&self, job: &TextJob, extractor: &dyn Extractor) -> Result<()> {
@@ -108,16 +154,23 @@ impl App {
         Ok(texts)
     }
 
-    /// Works on what waits until the token is cancelled.
+    /// Works on what waits until the token is cancelled; what is not done by then is begun again when its lease is over.
     pub async fn run_texts(&self, extractor: &dyn Extractor, token: CancellationToken) {
+        let (mut turns, mut running) = (Turns::default(), FuturesUnordered::new());
         while !token.is_cancelled() {
-            match self.extract_texts_once(extractor).await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::error!(error = %error, "texts of attachments could not be taken"),
+            while running.len() < AT_ONCE {
+                match self.next_text_job(&mut turns).await {
+                    Ok(Some(job)) => running.push(self.work_on_text_job(job, extractor)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::error!(error = %error, "texts of attachments could not be taken");
+                        break;
+                    }
+                }
             }
             tokio::select! {
                 () = token.cancelled() => {}
+                Some(organization) = running.next() => turns.ended(organization),
                 () = tokio::time::sleep(self.settings().work_poll_interval) => {}
             }
         }

@@ -32,6 +32,8 @@ const CPU_SECONDS_MAX: u64 = 10;
 const MEMORY_BYTES_MAX: u64 = 768 * 1024 * 1024;
 /// Bytes of a child's output that are read: the text, its length, and what libraries print.
 const OUTPUT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// How far the child stands back behind everything else.
+const NICENESS: i32 = 10;
 /// Characters of a charset's name that are passed on.
 const CHARSET_MAX: usize = 40;
 /// Bytes of the first line of the child's input.
@@ -130,6 +132,8 @@ fn text(output: &[u8]) -> Option<String> {
 ///
 /// When a limit cannot be set, or the pipes break.
 pub fn child() -> anyhow::Result<()> {
+    // Mail comes first; not being allowed to stand back is no reason not to work.
+    let _reached = rustix::process::nice(NICENESS);
     let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
     limit(Resource::Core, 0).context("cannot do without core files")?;
     limit(Resource::Fsize, 0).context("cannot do without files")?;

@@ -60,6 +60,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0009_register_public_keys.sql"),
         postgres: include_str!("../migrations/postgres/0009_register_public_keys.sql"),
     },
+    Step {
+        version: 15,
+        name: "take turns with texts",
+        sqlite: include_str!("../migrations/sqlite/0015_take_turns_with_texts.sql"),
+        postgres: include_str!("../migrations/postgres/0015_take_turns_with_texts.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

@@ -23,6 +23,8 @@ pub struct CleanBefore {
     pub events: Timestamp,
     /// Idempotency records made before.
     pub idempotency: Timestamp,
+    /// Messages that wait for the text of their attachments since before.
+    pub texts: Timestamp,
 }
 
 /// What one piece removed.
@@ -34,12 +36,17 @@ pub struct Cleaned {
     pub events: usize,
     /// Idempotency records.
     pub idempotency: usize,
+    /// Messages that waited for the text of their attachments.
+    pub texts: usize,
 }
 
 impl Cleaned {
     /// Whether there may be more.
     pub const fn more(&self) -> bool {
-        self.deliveries >= CLEAN_ROWS || self.events >= CLEAN_ROWS || self.idempotency >= CLEAN_ROWS
+        self.deliveries >= CLEAN_ROWS
+            || self.events >= CLEAN_ROWS
+            || self.idempotency >= CLEAN_ROWS
+            || self.texts >= CLEAN_ROWS
     }
 }
 
@@ -50,16 +57,23 @@ impl Store {
         let ended = ended_deliveries(&mut conn, before.deliveries).await?;
         let events = old_events(&mut conn, before.events).await?;
         let keys = old_keys(&mut conn, before.idempotency).await?;
+        let texts = old_text_jobs(&mut conn, before.texts).await?;
         drop(conn);
-        let cleaned = Cleaned { deliveries: ended.len(), events: events.len(), idempotency: keys.len() };
+        let cleaned = Cleaned {
+            deliveries: ended.len(),
+            events: events.len(),
+            idempotency: keys.len(),
+            texts: texts.len(),
+        };
         if cleaned == Cleaned::default() {
             return Ok(cleaned);
         }
-        self.write_later((ended, events, keys, before), |tx, (ended, events, keys, before)| {
+        self.write_later((ended, events, keys, texts, before), |tx, (ended, events, keys, texts, before)| {
             Box::pin(async move {
                 remove_deliveries(tx, ended).await?;
                 remove_events(tx, events).await?;
-                remove_keys(tx, keys, before.idempotency).await
+                remove_keys(tx, keys, before.idempotency).await?;
+                remove_text_jobs(tx, texts, before.texts).await
             })
         })
         .await?;
@@ -109,6 +123,14 @@ async fn old_keys(conn: &mut Conn, before: Timestamp) -> Result<Vec<Pair>> {
     .await
 }
 
+async fn old_text_jobs(conn: &mut Conn, before: Timestamp) -> Result<Vec<(String, String, String)>> {
+    conn.all(
+        "SELECT organization_id, inbox_key, message_key FROM text_jobs WHERE due_at < $1 ORDER BY due_at LIMIT $2",
+        args![before, CLEAN_ROWS],
+    )
+    .await
+}
+
 fn values_of(pairs: &[Pair]) -> (String, Vec<Value>) {
     let rows: Vec<Vec<Value>> =
         pairs.iter().map(|(organization, key)| args![organization.as_str(), key.as_str()]).collect();
@@ -148,6 +170,25 @@ async fn remove_keys(tx: &mut Tx, keys: &[Pair], before: Timestamp) -> Result<()
     arguments.extend(args![before]);
     let text = format!(
         "DELETE FROM idempotency_keys WHERE (organization_id, idempotency_key) IN ({values}) AND created_at <= ${}",
+        arguments.len()
+    );
+    tx.run(&text, arguments).await?;
+    Ok(())
+}
+
+/// A job that somebody leased meanwhile stays.
+async fn remove_text_jobs(tx: &mut Tx, jobs: &[(String, String, String)], before: Timestamp) -> Result<()> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Vec<Value>> = jobs
+        .iter()
+        .map(|(organization, inbox, message)| args![organization.as_str(), inbox.as_str(), message.as_str()])
+        .collect();
+    let (values, mut arguments) = tuples(&rows, 3);
+    arguments.extend(args![before]);
+    let text = format!(
+        "DELETE FROM text_jobs WHERE (organization_id, inbox_key, message_key) IN ({values}) AND due_at < ${}",
         arguments.len()
     );
     tx.run(&text, arguments).await?;

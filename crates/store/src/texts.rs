@@ -11,9 +11,6 @@ use crate::scope::{Scope, id};
 use crate::writer::Tx;
 use crate::{Result, Store};
 
-/// Due jobs that one look considers: their organizations take turns.
-const WINDOW: usize = 512;
-
 pub(crate) const INSERT_JOBS: &str =
     "INSERT INTO text_jobs (organization_id, inbox_key, message_key, attempts, due_at)";
 /// Columns of [`INSERT_JOBS`].
@@ -49,72 +46,43 @@ pub struct AttachmentText {
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
 struct JobRow {
-    organization_id: String,
     inbox_key: String,
     message_key: String,
     attempts: i64,
 }
 
 impl Store {
-    /// Leases up to `limit` due jobs until `until`, organizations taking turns, each one's oldest first.
-    pub async fn lease_text_jobs(
+    /// The first organization behind `after` that has a due job.
+    pub async fn text_job_owner(
         &self,
-        limit: usize,
+        after: Option<OrganizationId>,
+        now: Timestamp,
+    ) -> Result<Option<OrganizationId>> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let row: Option<(String,)> = self
+            .reader()
+            .await?
+            .one(
+                "SELECT organization_id FROM text_jobs WHERE organization_id > $1 AND due_at <= $2 \
+                 ORDER BY organization_id LIMIT 1",
+                args![after, now],
+            )
+            .await?;
+        row.map(|(owner,)| id(&owner, OrganizationId::parse)).transpose()
+    }
+
+    /// Leases an organization's oldest due job until `until`; `None` when there is none any more.
+    pub async fn lease_text_job(
+        &self,
+        organization: OrganizationId,
         token: &str,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<TextJob>> {
-        let due: Vec<JobRow> = self
-            .reader()
-            .await?
-            .all(
-                "SELECT organization_id, inbox_key, message_key, attempts FROM (SELECT due.*, ROW_NUMBER() OVER \
-                 (PARTITION BY organization_id ORDER BY due_at, message_key) AS turn FROM \
-                 (SELECT organization_id, inbox_key, message_key, attempts, due_at FROM text_jobs WHERE due_at <= $1 \
-                 ORDER BY due_at LIMIT $2) due) turns ORDER BY turn, due_at LIMIT $3",
-                args![now, WINDOW, limit],
-            )
-            .await?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        let jobs = due
-            .into_iter()
-            .map(|row| {
-                Ok(TextJob {
-                    organization_id: id(&row.organization_id, OrganizationId::parse)?,
-                    inbox_key: id(&row.inbox_key, InboxKey::parse)?,
-                    message_key: id(&row.message_key, MessageKey::parse)?,
-                    token: token.to_owned(),
-                    attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
-        self.write_later((jobs, now, until), |tx, (jobs, now, until)| {
-            Box::pin(async move {
-                let mut leased = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    let taken = tx
-                        .run(
-                            "UPDATE text_jobs SET lease = $4, due_at = $5, attempts = attempts + 1 \
-                             WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 AND due_at <= $6",
-                            args![
-                                job.organization_id,
-                                job.inbox_key,
-                                job.message_key,
-                                job.token.as_str(),
-                                *until,
-                                *now
-                            ],
-                        )
-                        .await?;
-                    if taken > 0 {
-                        leased.push(job.clone());
-                    }
-                }
-                Ok(leased)
-            })
-        })
+    ) -> Result<Option<TextJob>> {
+        self.write_later(
+            (organization, token.to_owned(), now, until),
+            |tx, (organization, token, now, until)| Box::pin(lease(tx, *organization, token, *now, *until)),
+        )
         .await
     }
 
@@ -160,6 +128,38 @@ impl Store {
             .await?;
         Ok(count > 0)
     }
+}
+
+async fn lease(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    token: &str,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<TextJob>> {
+    let row: Option<JobRow> = tx
+        .one(
+            "SELECT inbox_key, message_key, attempts FROM text_jobs WHERE organization_id = $1 AND due_at <= $2 \
+             ORDER BY due_at LIMIT 1",
+            args![organization, now],
+        )
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let job = TextJob {
+        organization_id: organization,
+        inbox_key: id(&row.inbox_key, InboxKey::parse)?,
+        message_key: id(&row.message_key, MessageKey::parse)?,
+        token: token.to_owned(),
+        attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+    };
+    let taken = tx
+        .run(
+            "UPDATE text_jobs SET lease = $4, due_at = $5, attempts = attempts + 1 \
+             WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 AND due_at <= $6",
+            args![organization, job.inbox_key, job.message_key, token, until, now],
+        )
+        .await?;
+    Ok((taken > 0).then_some(job))
 }
 
 async fn finish(tx: &mut Tx, job: &TextJob, texts: &[AttachmentText]) -> Result<bool> {

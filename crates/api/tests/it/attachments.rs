@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
 use http::Method;
+use podmail_app::texts::{Extractor, TextFile};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::mailbox::{DESK, Mailbox, paths, segment};
 
@@ -437,5 +441,54 @@ async fn a_large_file_is_sent_and_has_no_text() {
         let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
         let got = desk.get(&file(&path, &message["attachments"][0]["attachment_id"])).await;
         assert!(got.get("text_url").is_none() && got["download_url"].is_string(), "{got}");
+    }
+}
+
+/// Says which files it begins with; slow ones never end.
+struct Slow(mpsc::UnboundedSender<String>);
+
+impl Extractor for Slow {
+    fn extract(&self, file: TextFile) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move {
+            let text = String::from_utf8(file.bytes).unwrap();
+            let slow = text == "slow";
+            self.0.send(text).unwrap();
+            if slow { std::future::pending().await } else { None }
+        })
+    }
+}
+
+#[tokio::test]
+async fn files_that_take_long_leave_room_for_those_of_other_organizations() {
+    for desk in Mailbox::each().await {
+        let (calm, _) = desk.world.organization("calm").await;
+        desk.world.inbox(&calm, "calm@mail.test").await;
+        let mail = |name: &str, n: usize| {
+            format!(
+                "From: Ada <ada@x.test>\nMessage-ID: <{name}{n}@x.test>\nMIME-Version: 1.0\n\
+                 Content-Type: multipart/mixed; boundary=m\n\n--m\nContent-Type: text/plain; name=a.txt\n\
+                 Content-Disposition: attachment\nContent-Transfer-Encoding: base64\n\n{}\n--m--\n",
+                STANDARD.encode(name)
+            )
+        };
+        for n in 0..5 {
+            desk.raw_mail(&[DESK], &mail("slow", n)).await;
+        }
+        for n in 0..3 {
+            desk.raw_mail(&["calm@mail.test"], &mail("calm", n)).await;
+        }
+        let (sender, mut begun) = mpsc::unbounded_channel();
+        let (slow, token) = (Slow(sender), CancellationToken::new());
+        let mut order = Vec::new();
+        let all = async {
+            while order.len() < 5 {
+                order.push(begun.recv().await.unwrap());
+            }
+            token.cancel();
+        };
+        let both = async { tokio::join!(desk.world.app.run_texts(&slow, token.clone()), all) };
+        tokio::time::timeout(Duration::from_secs(15), both).await.expect("nobody waits for the slow ones");
+        order.sort();
+        assert_eq!(order, ["calm", "calm", "calm", "slow", "slow"]);
     }
 }

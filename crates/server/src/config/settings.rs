@@ -298,7 +298,7 @@ settings! {
       |c| size(c.inbound.max_connections_per_client) },
 
     { "attachments.extract_text", "`true`", "true",
-      "Whether the plain text of attachments is taken out (`text_url`), in processes of its own; while it is `false`, messages wait for it",
+      "Whether the plain text of attachments is taken out (`text_url`), in processes of its own; while it is `false`, messages wait for it, seven days at most",
       |c, v| c.extract_text = v.boolean()?, |c| Shown::Boolean(c.extract_text) },
 
     { "tenancy.pod_subdomains", "`conflict`", "\"conflict\"",

@@ -416,7 +416,7 @@ async fn what_ended_long_ago_goes_and_what_waits_or_was_not_read_stays() {
         assert_eq!(claims.len(), 2);
         let before = |world: &World| {
             let two_days = world.now().minus(Duration::from_secs(2 * 24 * 3600));
-            CleanBefore { deliveries: two_days, events: two_days, idempotency: two_days }
+            CleanBefore { deliveries: two_days, events: two_days, idempotency: two_days, texts: two_days }
         };
         report(&world, &claims[0], &[DeliveryOutcome::Delivered], &[]).await;
         world.clock.advance(Duration::from_secs(24 * 3600));
@@ -425,7 +425,7 @@ async fn what_ended_long_ago_goes_and_what_waits_or_was_not_read_stays() {
 
         // No reader has been here, so the log is whole; one recipient still waits.
         let cleaned = world.store.clean_step(before(&world)).await.expect("cleaned");
-        assert_eq!(cleaned, Cleaned { deliveries: 1, events: 0, idempotency: 0 });
+        assert_eq!(cleaned, Cleaned { deliveries: 1, events: 0, idempotency: 0, texts: 0 });
         assert_eq!(lease(&world, request(&world, "u")).await.len(), 1, "the other delivery is still there");
 
         let start = world.store.event_cursor("webhooks").await.expect("read");
@@ -433,7 +433,7 @@ async fn what_ended_long_ago_goes_and_what_waits_or_was_not_read_stays() {
         let log = world.store.read_log(start, 1).await.expect("read");
         assert!(world.store.move_event_cursor("webhooks", start, log.next).await.expect("moved"));
         let cleaned = world.store.clean_step(before(&world)).await.expect("cleaned");
-        assert_eq!(cleaned, Cleaned { deliveries: 0, events: 1, idempotency: 0 });
+        assert_eq!(cleaned, Cleaned { deliveries: 0, events: 1, idempotency: 0, texts: 0 });
         let left = world.store.read_log(start, 10).await.expect("read").events;
         assert!(left.iter().all(|event| event.event_id != log.events[0].event_id), "{left:?}");
         let next = world.store.read_log(log.next, 1).await.expect("read");

@@ -32,7 +32,11 @@ const CROSSING: &[(&str, &str)] = &[
     ("SELECT txn, seq, organization_id, pod_id", "likewise; each event brings its scope"),
     ("WITH due AS (SELECT organization_id, inbox_key, message_key", "leasing: each row brings its scope"),
     ("SELECT organization_id, webhook_id, delivery_id, due_at FROM webhook_deliveries", "leasing, likewise"),
-    ("SELECT organization_id, inbox_key, message_key, attempts FROM (SELECT", "leasing, likewise"),
+    ("SELECT organization_id FROM text_jobs", "who has the next turn"),
+    (
+        "SELECT organization_id, inbox_key, message_key FROM text_jobs WHERE due_at",
+        "each row brings its scope",
+    ),
     ("SELECT COUNT(*) FROM (SELECT domain FROM domains WHERE next_check_at", "whether any domain is due"),
     ("SELECT organization_id, domain FROM domains WHERE next_check_at", "leasing, likewise"),
     ("SELECT {COLUMNS} FROM drafts d WHERE d.due_at <=", "leasing, likewise"),

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use podmail_domain::AttachmentId;
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::Attachment;
-use podmail_store::{AttachmentText, Scope, TextJob};
+use podmail_domain::{AttachmentId, OrganizationId};
+use podmail_store::{AttachmentText, CleanBefore, Scope, TextJob};
 
 use crate::messages::{inbox, mail, put};
 use crate::{World, worlds};
@@ -30,9 +30,19 @@ async fn with_file(world: &World, scope: &Scope, id: &str) -> AttachmentId {
     attachment_id
 }
 
-async fn lease(world: &World, limit: usize, token: &str) -> Vec<TextJob> {
+/// The next job behind that organization.
+async fn lease(world: &World, after: Option<OrganizationId>, token: &str) -> Option<TextJob> {
     let now = world.now();
-    world.store.lease_text_jobs(limit, token, now, now.plus(LEASE)).await.expect("leased")
+    let owner = world.store.text_job_owner(after, now).await.expect("looked")?;
+    world.store.lease_text_job(owner, token, now, now.plus(LEASE)).await.expect("leased")
+}
+
+async fn lease_all(world: &World, token: &str) -> Vec<TextJob> {
+    let mut all = Vec::new();
+    while let Some(job) = lease(world, None, token).await {
+        all.push(job);
+    }
+    all
 }
 
 #[tokio::test]
@@ -44,15 +54,34 @@ async fn organizations_take_turns_and_a_job_has_one_worker() {
         }
         put(&world, mail(&world, &busy, "plain", 0, &[], &[])).await;
         with_file(&world, &calm, "c").await;
-        let first = lease(&world, 2, "one").await;
-        let owners: Vec<_> = first.iter().map(|job| job.organization_id).collect();
-        assert!(owners.contains(&busy.organization()) && owners.contains(&calm.organization()));
-        assert_eq!(lease(&world, 10, "two").await.len(), 4);
-        assert_eq!(lease(&world, 10, "three").await, []);
+        let first = lease(&world, None, "one").await.expect("a job");
+        let second = lease(&world, Some(first.organization_id), "one").await.expect("another job");
+        let mut owners = [first.organization_id, second.organization_id];
+        let mut both = [busy.organization(), calm.organization()];
+        owners.sort_unstable();
+        both.sort_unstable();
+        assert_eq!(owners, both);
+        assert_eq!(lease(&world, Some(second.organization_id), "one").await, None);
+        assert_eq!(lease_all(&world, "two").await.len(), 4);
         world.clock.advance(LEASE);
-        let again = lease(&world, 10, "four").await;
+        let again = lease_all(&world, "three").await;
         assert_eq!((again.len(), again[0].attempts), (6, 1));
-        assert!(!world.store.finish_text_job(&first[0], Vec::new()).await.expect("too late"));
+        assert!(!world.store.finish_text_job(&first, Vec::new()).await.expect("too late"));
+    }
+}
+
+#[tokio::test]
+async fn who_waits_too_long_waits_no_more() {
+    for world in worlds().await {
+        let scope = inbox(&world, "desk").await;
+        with_file(&world, &scope, "old").await;
+        world.clock.advance(LEASE);
+        with_file(&world, &scope, "new").await;
+        let now = world.now();
+        let ever = now.minus(Duration::from_secs(3600));
+        let before = CleanBefore { deliveries: ever, events: ever, idempotency: ever, texts: now };
+        assert_eq!(world.store.clean_step(before).await.expect("cleaned").texts, 1);
+        assert_eq!(lease_all(&world, "one").await.len(), 1);
     }
 }
 
@@ -61,7 +90,7 @@ async fn a_text_goes_with_its_message_and_with_its_inbox() {
     for world in worlds().await {
         let scope = inbox(&world, "desk").await;
         let file = with_file(&world, &scope, "a").await;
-        let job = lease(&world, 1, "one").await.remove(0);
+        let job = lease(&world, None, "one").await.expect("a job");
         let message =
             world.store.message_by_key(&scope, job.message_key).await.expect("read").expect("there");
         let text = || vec![AttachmentText { attachment_id: file, bytes: vec![1, 2, 3] }];
@@ -72,18 +101,18 @@ async fn a_text_goes_with_its_message_and_with_its_inbox() {
         assert_eq!(world.store.attachment_text(&scope, &message, file).await.expect("read"), None);
 
         let file = with_file(&world, &scope, "b").await;
-        let job = lease(&world, 1, "two").await.remove(0);
+        let job = lease(&world, None, "two").await.expect("a job");
         let message =
             world.store.message_by_key(&scope, job.message_key).await.expect("read").expect("there");
         let text = || vec![AttachmentText { attachment_id: file, bytes: vec![1] }];
         assert!(world.store.finish_text_job(&job, text()).await.expect("finished"));
         with_file(&world, &scope, "c").await;
-        let open = lease(&world, 1, "three").await.remove(0);
+        let open = lease(&world, None, "three").await.expect("a job");
         world.store.delete_inbox(&scope, world.now()).await.expect("deleted");
         assert!(!world.store.finish_text_job(&open, text()).await.expect("the inbox is gone"));
         while world.store.purge_step(100).await.expect("purged").more {}
         assert_eq!(world.store.attachment_text(&scope, &message, file).await.expect("read"), None);
         world.clock.advance(LEASE);
-        assert_eq!(lease(&world, 10, "four").await, []);
+        assert_eq!(lease(&world, None, "four").await, None);
     }
 }
