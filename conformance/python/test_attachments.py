@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 import zipfile
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -116,3 +117,76 @@ def test_the_text_of_files_is_offered(client, inbox, site):
     assert [text_url(file) for file in (large, picture, broken)] == [None] * 3
     client.inboxes.messages.delete(inbox, message.message_id)
     assert httpx.get(answer.url).status_code == 404
+
+
+def archive(members: dict[str, list[bytes]]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as container:
+        for name, pieces in members.items():
+            with container.open(name, "w") as member:
+                for piece in pieces:
+                    member.write(piece)
+    return file.getvalue()
+
+
+def xlsx() -> bytes:
+    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+    def links(kind: str, target: str) -> str:
+        return (
+            '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+            f'<Relationship Id="r1" Type="{office}/{kind}" Target="{target}"/></Relationships>'
+        )
+
+    row = '<row r="1"><c r="A1" t="inlineStr"><is><t>tea</t></is></c><c r="B1"><v>2</v></c></row>'
+    members = {
+        "_rels/.rels": links("officeDocument", "xl/workbook.xml"),
+        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets><sheet name="Prices" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": links("worksheet", "worksheets/sheet1.xml"),
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{row}</sheetData></worksheet>',
+    }
+    return archive({name: [text.encode()] for name, text in members.items()})
+
+
+def pdf(content: bytes) -> bytes:
+    """A page that draws this content, which is compressed."""
+    stream = zlib.compress(content)
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    file, places = b"%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        places.append(len(file))
+        file += b"%d 0 obj\n%s\nendobj\n" % (number, text)
+    start = len(file)
+    file += b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
+    return file + b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % start
+
+
+def test_bombs_and_files_that_never_end_cost_only_their_own_text(client, inbox):
+    word = b'<w:document xmlns:w="w"><w:p><w:r><w:t>'
+    # A hundred megabytes behind a hundred kilobytes: of a tag that never ends, of strings of a spreadsheet, of a page.
+    million = b"a" * (1024 * 1024)
+    bomb = archive({"word/document.xml": [word, b"<", *[million] * 100]})
+    endless = pdf(b"BT /F1 2 Tf " + b"1 0 0 1 0 0 Tm (x) Tj " * 5_000_000)
+    message = sent(
+        client, inbox,
+        SendAttachment(content=encoded(bomb), filename="bomb.docx"),
+        SendAttachment(content=encoded(endless), filename="endless.pdf"),
+        SendAttachment(content=encoded(pdf(b"BT /F1 24 Tf 72 700 Td (Hello) Tj ET")), filename="page.pdf"),
+        SendAttachment(content=encoded(xlsx()), filename="prices.xlsx"),
+    )
+
+    def text_url(n: int) -> str | None:
+        attachment = message.attachments[n].attachment_id
+        return client.inboxes.messages.get_attachment(inbox, message.message_id, attachment).text_url
+
+    answer = httpx.get(wait_until(lambda: text_url(2), "the text of a page", deadline=60))
+    assert answer.text.strip() == "Hello"
+    assert httpx.get(text_url(3)).text == "Prices\ntea\t2\n"
+    assert [text_url(0), text_url(1)] == [None, None]
