@@ -24,3 +24,14 @@ pub struct Organization {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// Whether the organization has the features that are still previews.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OrganizationLabs {
+    /// Whether it is in Labs.
+    pub enabled: bool,
+    /// When it joined; null while it is not in Labs.
+    pub enabled_at: Option<Timestamp>,
+    /// Whether this installation offers Labs.
+    pub available: bool,
+}

@@ -54,7 +54,8 @@ codes! {
     UnrestrictedKeyRequired = "unrestricted_key_required", 403, "ForbiddenError",
         "Only a key without a permissions object may do this.", "Use an unrestricted key.";
     Forbidden = "forbidden", 403, "ForbiddenError",
-        "The scope of the key cannot do this at all, for example an inbox key on a pod route.",
+        "The scope of the key cannot do this at all, for example an inbox key on a pod route, or the operator does not \
+         offer it.",
         "Use a key of a wider scope.";
     AlreadyExists = "already_exists", 403, "AlreadyExistsError",
         "Your organization already has such a resource. `suggestions` may list free names.",
@@ -166,6 +167,9 @@ impl Problem {
                 permission.as_str()
             )),
             Error::ScopeForbidden => Self::new(Code::Forbidden, message).remedy(),
+            Error::NotOffered(what) => {
+                Self::new(Code::Forbidden, message).fix(format!("Ask the operator of this server for {what}."))
+            }
             Error::PermissionEscalation { extra } => Self::new(Code::PermissionEscalation, message)
                 .fix(format!("The calling key cannot grant: {}. Leave it out, or use a stronger key.", extra.join(", "))),
             Error::UnrestrictedKeyRequired => Self::new(Code::UnrestrictedKeyRequired, message).remedy(),

@@ -152,6 +152,9 @@ fn description(route: &Route, doc: &Doc) -> String {
         Needs::Permission(flag) => format!("Needs the permission `{}`.", flag.as_str()),
         Needs::AnyKey => "Any key may call it.".to_owned(),
         Needs::OrganizationKey => "Needs a key of the whole organization.".to_owned(),
+        Needs::UnrestrictedOrganizationKey => {
+            "Needs a key of the whole organization without a permissions object.".to_owned()
+        }
         Needs::Public => "Needs no key.".to_owned(),
     };
     [doc.about, &needs].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")

@@ -33,6 +33,8 @@ pub enum Needs {
     AnyKey,
     /// A key of the whole organization; no flag is involved.
     OrganizationKey,
+    /// A key of the whole organization without a permissions object.
+    UnrestrictedOrganizationKey,
     /// Nothing: the link itself is the proof.
     Public,
 }

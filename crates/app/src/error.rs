@@ -134,6 +134,9 @@ pub enum Error {
     /// The key's scope cannot do this at all.
     #[error("Forbidden")]
     ScopeForbidden,
+    /// The operator has switched it off for the whole installation. Holds its name.
+    #[error("{0} is not offered here")]
+    NotOffered(&'static str),
     /// Grants beyond the caller's own; names them (or says "expires_at").
     #[error("Forbidden")]
     PermissionEscalation { extra: Vec<String> },

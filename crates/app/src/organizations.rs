@@ -38,6 +38,43 @@ impl App {
         })
     }
 
+    /// Whether the caller's organization is in Labs. The edge has seen that the key is one of the organization.
+    pub async fn labs(&self, caller: &Caller) -> Result<wire::OrganizationLabs> {
+        let found = self.store().organization(&caller.own).await?.ok_or(Error::NotFound("Organization"))?;
+        let enabled = self.is_in_labs(&found);
+        Ok(wire::OrganizationLabs {
+            enabled,
+            // By default an organization has been in it as long as it exists.
+            enabled_at: enabled.then(|| found.labs_at.unwrap_or(found.created_at)),
+            available: self.settings().labs_available,
+        })
+    }
+
+    /// Joins Labs; a second time changes nothing. The edge has seen that the key is an unrestricted one of the
+    /// organization.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`], and [`Error::Conflict`] when the operator takes the organization out at the same time.
+    pub async fn join_labs(&self, caller: &Caller) -> Result<wire::OrganizationLabs> {
+        let settings = self.settings();
+        if !settings.labs_available {
+            return Err(Error::NotOffered("Labs"));
+        }
+        self.store().join_labs(&caller.own, settings.labs_everyone, self.now()).await?;
+        let labs = self.labs(caller).await?;
+        if labs.enabled {
+            Ok(labs)
+        } else {
+            Err(Error::Conflict("The organization was taken out of Labs at the same time".to_owned()))
+        }
+    }
+
+    /// Whether an organization has the features of Labs.
+    pub fn is_in_labs(&self, organization: &Organization) -> bool {
+        let settings = self.settings();
+        settings.labs_available && organization.labs.unwrap_or(settings.labs_everyone)
+    }
+
     /// Makes an organization with its default pod; returns its id and the secret of its first key.
     pub async fn operator_create_organization(
         &self,
@@ -58,6 +95,9 @@ impl App {
         change: OrganizationChange,
     ) -> Result<Organization> {
         let organization = self.resolve(id_or_name).await?;
+        if change.labs == Some(true) && !self.settings().labs_available {
+            return Err(Error::NotOffered("Labs"));
+        }
         self.store().set_organization(organization, change, self.now()).await?;
         self.store().organization_by_id(organization).await?.ok_or(Error::NotFound("Organization"))
     }

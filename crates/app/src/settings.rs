@@ -43,6 +43,10 @@ pub struct Settings {
     pub docs_url: String,
     /// See [`PodSubdomains`].
     pub pod_subdomains: PodSubdomains,
+    /// `labs.available`: organizations may join Labs, which has the features that are still previews.
+    pub labs_available: bool,
+    /// `labs.everyone`: organizations that neither joined nor were taken out are in Labs.
+    pub labs_everyone: bool,
     /// `records.spf_name`: what customers' SPF records include.
     pub spf_name: String,
     /// `records.feedback_host`: MX of the return path.
@@ -99,6 +103,8 @@ impl Settings {
             public_url: String::from("http://127.0.0.1:8080"),
             docs_url: String::from("http://127.0.0.1:8080/docs"),
             pod_subdomains: PodSubdomains::default(),
+            labs_available: true,
+            labs_everyone: false,
             spf_name: format!("spf.{domain}"),
             feedback_host: hostname.clone(),
             tracking_host: format!("link.{domain}"),

@@ -223,7 +223,7 @@ enum Org {
         /// Mark as verified (not built yet, has no effect)
         #[arg(long)]
         verified: bool,
-        /// Previews (not built yet, has no effect)
+        /// Labs, which has the features that are still previews
         #[arg(long, value_name = "on|off", value_parser = on_off)]
         labs: Option<bool>,
         /// Injection screen: off, monitor or hold (not built yet, has no effect)

@@ -77,6 +77,7 @@ fn people(result: &AdminOutput) -> String {
                 ("inboxes", &inboxes),
                 ("domains", &domains),
                 ("recipients a day", &send),
+                ("labs", if organization.labs { "on" } else { "off" }),
                 ("created", &organization.created_at),
                 ("updated", &organization.updated_at),
             ])

@@ -94,6 +94,8 @@ fn settings(config: &Config, public_url: &str) -> Settings {
             config::PodSubdomains::Always => PodSubdomains::Always,
             config::PodSubdomains::Off => PodSubdomains::Off,
         },
+        labs_available: config.labs.available,
+        labs_everyone: config.labs.everyone,
         spf_name: config.records.spf_name.clone(),
         feedback_host: config.records.feedback_host.clone(),
         tracking_host: config.records.tracking_host.clone(),

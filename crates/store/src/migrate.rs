@@ -49,6 +49,12 @@ const STEPS: &[Step] = &[
         postgres: include_str!("../migrations/postgres/0005_add_attachment_texts.sql"),
     },
     Step {
+        version: 6,
+        name: "add labs",
+        sqlite: include_str!("../migrations/sqlite/0006_add_labs.sql"),
+        postgres: include_str!("../migrations/postgres/0006_add_labs.sql"),
+    },
+    Step {
         version: 7,
         name: "add authentication and opens",
         sqlite: include_str!("../migrations/sqlite/0007_add_authentication_and_opens.sql"),

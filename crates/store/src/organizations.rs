@@ -37,6 +37,8 @@ pub struct OrganizationChange {
     pub send_per_day: Option<Option<u64>>,
     /// Whether sending is stopped.
     pub suspended: Option<bool>,
+    /// Whether it is in Labs.
+    pub labs: Option<bool>,
 }
 
 /// An organization with what it holds.
@@ -50,6 +52,10 @@ pub struct Organization {
     pub limits: Limits,
     /// Whether it may not send.
     pub suspended: bool,
+    /// Whether it joined Labs or was taken out; `None` while neither happened.
+    pub labs: Option<bool>,
+    /// When that was.
+    pub labs_at: Option<Timestamp>,
     /// Inboxes, without those being purged.
     pub inbox_count: u64,
     /// Domains.
@@ -81,6 +87,8 @@ struct OrganizationRow {
     domain_limit: Option<i64>,
     send_per_day: Option<i64>,
     suspended: i64,
+    labs: Option<i64>,
+    labs_at: Option<i64>,
     inbox_count: i64,
     domain_count: i64,
     created_at: i64,
@@ -99,6 +107,8 @@ impl TryFrom<OrganizationRow> for Organization {
                 send_per_day: row.send_per_day.map(count),
             },
             suspended: row.suspended != 0,
+            labs: row.labs.map(|labs| labs != 0),
+            labs_at: row.labs_at.map(Timestamp::from_micros),
             inbox_count: count(row.inbox_count),
             domain_count: count(row.domain_count),
             created_at: Timestamp::from_micros(row.created_at),
@@ -161,6 +171,7 @@ impl Store {
             .await?
             .one(
                 "SELECT o.organization_id, o.name, o.inbox_limit, o.domain_limit, o.send_per_day, o.suspended, \
+                 o.labs, o.labs_at, \
                  (SELECT COUNT(*) FROM inboxes i WHERE i.organization_id = o.organization_id) AS inbox_count, \
                  (SELECT COUNT(*) FROM domains d WHERE d.organization_id = o.organization_id) AS domain_count, \
                  o.created_at, o.updated_at FROM organizations o WHERE o.organization_id = $1",
@@ -195,6 +206,7 @@ impl Store {
             .await?
             .all(
                 "SELECT o.organization_id, o.name, o.inbox_limit, o.domain_limit, o.send_per_day, o.suspended, \
+                 o.labs, o.labs_at, \
                  (SELECT COUNT(*) FROM inboxes i WHERE i.organization_id = o.organization_id) AS inbox_count, \
                  (SELECT COUNT(*) FROM domains d WHERE d.organization_id = o.organization_id) AS domain_count, \
                  o.created_at, o.updated_at FROM organizations o WHERE o.organization_id > $1 \
@@ -205,7 +217,24 @@ impl Store {
         rows.into_iter().map(Organization::try_from).collect()
     }
 
-    /// Changes quotas or sending; `false`: there is no such organization.
+    /// Puts the organization of a scope into Labs unless it is there already, by itself or, with `by_default`, like every
+    /// organization that never joined or left; then nothing changes, the time of joining included.
+    pub async fn join_labs(&self, scope: &Scope, by_default: bool, now: Timestamp) -> Result<()> {
+        self.write((scope.organization(), by_default, now), |tx, (organization, by_default, now)| {
+            Box::pin(async move {
+                tx.run(
+                    "UPDATE organizations SET labs = 1, labs_at = $2, updated_at = $2 \
+                     WHERE organization_id = $1 AND COALESCE(labs, $3) = 0",
+                    args![*organization, *now, *by_default],
+                )
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Changes quotas, sending or Labs; `false`: there is no such organization.
     pub async fn set_organization(
         &self,
         organization: OrganizationId,
@@ -220,7 +249,9 @@ impl Store {
                          inbox_limit = CASE WHEN $2 = 1 THEN $3 ELSE inbox_limit END, \
                          domain_limit = CASE WHEN $4 = 1 THEN $5 ELSE domain_limit END, \
                          send_per_day = CASE WHEN $6 = 1 THEN $7 ELSE send_per_day END, \
-                         suspended = COALESCE($8, suspended), updated_at = $9 WHERE organization_id = $1",
+                         suspended = COALESCE($8, suspended), labs = COALESCE($9, labs), \
+                         labs_at = CASE WHEN COALESCE($9, labs, -1) = COALESCE(labs, -1) THEN labs_at ELSE $10 END, \
+                         updated_at = $10 WHERE organization_id = $1",
                         args![
                             *organization,
                             change.inbox_limit.is_some(),
@@ -230,6 +261,7 @@ impl Store {
                             change.send_per_day.is_some(),
                             bound(change.send_per_day.flatten()),
                             change.suspended.map(i64::from),
+                            change.labs.map(i64::from),
                             *now
                         ],
                     )

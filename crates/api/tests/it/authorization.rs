@@ -91,10 +91,16 @@ fn outsider(operation: &Operation, level: Level) -> Option<(u16, &'static str)> 
     }
     match operation.needs {
         Needs::Permission(permission) if level_denies(level, permission) => Some((403, "missing_permission")),
-        Needs::OrganizationKey if level != Level::Organization => Some((403, "missing_permission")),
+        Needs::OrganizationKey | Needs::UnrestrictedOrganizationKey if level != Level::Organization => {
+            Some((403, "missing_permission"))
+        }
         // Every level has lists of every kind: these two name no resource of anybody's.
         _ if path.replace("{direction}/{type}", "").contains('{') => Some((404, "not_found")),
-        Needs::Permission(_) | Needs::OrganizationKey | Needs::AnyKey | Needs::Public => None,
+        Needs::Permission(_)
+        | Needs::OrganizationKey
+        | Needs::UnrestrictedOrganizationKey
+        | Needs::AnyKey
+        | Needs::Public => None,
     }
 }
 
@@ -237,6 +243,7 @@ async fn walk(world: World) {
                 let fix = answer.body["fix"].as_str().unwrap();
                 assert!(fix.contains(&format!("\"{}\"", permission.as_str())), "{what}: {fix}");
             }
+            Needs::UnrestrictedOrganizationKey => expect(&answer, 403, "unrestricted_key_required", &what),
             Needs::AnyKey | Needs::OrganizationKey | Needs::Public => {
                 assert!(answer.status < 400, "{what}: {}", answer.text);
             }

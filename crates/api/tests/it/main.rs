@@ -32,6 +32,7 @@ mod draft_schedules;
 mod drafts;
 mod identity;
 mod inboxes;
+mod labs;
 mod lists;
 mod mailbox;
 mod messages;

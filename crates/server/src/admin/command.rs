@@ -144,7 +144,7 @@ pub struct OrganizationChange {
     pub limits: LimitChanges,
     /// Marks it as verified; not built yet, has no effect.
     pub verified: bool,
-    /// Switches previews on or off; not built yet, has no effect.
+    /// Puts it into Labs, which has previews, or takes it out.
     pub labs: Option<bool>,
     /// Its own mode of the injection screen; not built yet, has no effect.
     pub agent_armor: Option<AgentArmorMode>,
@@ -212,6 +212,9 @@ pub struct OrganizationView {
     /// Recipients it may mail within 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_per_day: Option<u64>,
+    /// Whether it is in Labs.
+    #[serde(default)]
+    pub labs: bool,
     /// When it was changed, RFC 3339.
     pub updated_at: String,
     /// When it was created, RFC 3339.

@@ -40,13 +40,14 @@ pub(crate) async fn handle(
                 .operator_set_organization(&organization, stored_change(&change)?)
                 .await
                 .map_err(failed)?;
-            Ok(AdminOutput::Organization(view(changed)))
+            Ok(AdminOutput::Organization(view(app, changed)))
         }
         AdminCommand::OrganizationList => {
             let all = app.operator_organizations().await.map_err(failed)?;
-            Ok(AdminOutput::Organizations(all.into_iter().map(view).collect()))
+            Ok(AdminOutput::Organizations(all.into_iter().map(|one| view(app, one)).collect()))
         }
         AdminCommand::OrganizationShow { organization } => Ok(AdminOutput::Organization(view(
+            app,
             app.operator_organization(&organization).await.map_err(failed)?,
         ))),
         AdminCommand::KeyCreate { organization, pod, inbox, name } => {
@@ -97,11 +98,7 @@ pub(crate) async fn handle(
 }
 
 fn stored_change(change: &OrganizationChange) -> Result<StoredChange, AdminError> {
-    for (given, flag) in [
-        (change.verified, "--verified"),
-        (change.labs.is_some(), "--labs"),
-        (change.agent_armor.is_some(), "--agent-armor"),
-    ] {
+    for (given, flag) in [(change.verified, "--verified"), (change.agent_armor.is_some(), "--agent-armor")] {
         if given {
             return Err(AdminError::invalid(format!(
                 "{flag} belongs to a part that this version does not have"
@@ -118,10 +115,12 @@ fn stored_change(change: &OrganizationChange) -> Result<StoredChange, AdminError
         domain_limit: set(change.limits.domain_limit),
         send_per_day: set(change.limits.send_per_day),
         suspended: None,
+        labs: change.labs,
     })
 }
 
-fn view(organization: Organization) -> OrganizationView {
+fn view(app: &App, organization: Organization) -> OrganizationView {
+    let labs = app.is_in_labs(&organization);
     OrganizationView {
         organization_id: organization.organization_id.to_string(),
         name: organization.name,
@@ -130,6 +129,7 @@ fn view(organization: Organization) -> OrganizationView {
         inbox_limit: organization.limits.inbox_limit,
         domain_limit: organization.limits.domain_limit,
         send_per_day: organization.limits.send_per_day,
+        labs,
         updated_at: organization.updated_at.to_string(),
         created_at: organization.created_at.to_string(),
     }

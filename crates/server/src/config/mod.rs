@@ -99,6 +99,8 @@ pub struct Config {
     pub inbound: InboundConfig,
     /// When inboxes get their pod's subdomain.
     pub pod_subdomains: PodSubdomains,
+    /// Settings of section `labs`.
+    pub labs: LabsConfig,
     /// Default of the injection screen for organizations without a setting of their own.
     pub agent_armor: AgentArmorMode,
     /// PEM files of the certificate and its key; both or neither.
@@ -224,6 +226,15 @@ pub struct InboundConfig {
     pub max_connections: usize,
     /// Open SMTP connections from one address.
     pub max_connections_per_client: usize,
+}
+
+/// Features that are still previews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabsConfig {
+    /// Whether organizations may have them.
+    pub available: bool,
+    /// Whether every organization has them that was not taken out.
+    pub everyone: bool,
 }
 
 /// The server's certificate.
@@ -375,6 +386,7 @@ impl Config {
                 max_connections_per_client: 100,
             },
             pod_subdomains: PodSubdomains::Conflict,
+            labs: LabsConfig { available: true, everyone: false },
             agent_armor: AgentArmorMode::Off,
             tls: None,
             ssl_cert_file: None,

@@ -305,6 +305,13 @@ settings! {
       "When an inbox gets its pod's subdomain of the shared domain: `conflict` (its address is taken), `always`, `off`",
       |c, v| c.pod_subdomains = v.parse()?, |c| text(&c.pod_subdomains) },
 
+    { "labs.available", "`true`", "false",
+      "Whether organizations may join Labs, which has the features that are still previews; nobody is in it otherwise",
+      |c, v| c.labs.available = v.boolean()?, |c| Shown::Boolean(c.labs.available) },
+    { "labs.everyone", "`false`", "true",
+      "Whether organizations are in Labs without joining; `podmail org set … --labs off` takes one out",
+      |c, v| c.labs.everyone = v.boolean()?, |c| Shown::Boolean(c.labs.everyone) },
+
     { "agent_armor.mode", "`off`", "\"off\"",
       "`off`, `monitor`, `hold`; default for organizations without a setting of their own",
       |c, v| c.agent_armor = v.parse()?, |c| text(&c.agent_armor) },
