@@ -86,13 +86,25 @@ pub struct DomainItem {
 }
 
 /// What is known about setting a domain up with one click.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SetupLink {
     /// Whether there is a link; without one the records are entered by hand.
     pub supported: bool,
     /// Who runs the domain's DNS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_name: Option<String>,
+    /// The page at the DNS provider, for a browser: it shows the records and asks for consent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Suggested width of its window in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u64>,
+    /// Suggested height of its window in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
+    /// Comes back when the provider redirects the browser: keep it and compare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// Who receives the domain's mail and would no longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflicting_provider: Option<String>,

@@ -76,7 +76,8 @@ codes! {
     NotFound = "not_found", 404, "NotFoundError",
         "The resource does not exist, or the key cannot see it.", "Check the identifier and the scope of the key.";
     Conflict = "conflict", 409, "ConflictError",
-        "The Idempotency-Key was used for another request, or the same send is still running.",
+        "The Idempotency-Key was used for another request, the same send is still running, or the resource \
+         is in a state that leaves no room for the call.",
         "Use a new Idempotency-Key for a new request.";
     RaceCondition = "race_condition", 409, "ConflictError",
         "The resource was changed at the same time.", "Read it again and repeat the request.";
@@ -188,6 +189,9 @@ impl Problem {
             Error::MessageRejected { fix, .. } => Self::new(Code::MessageRejected, message).fix(fix.clone()),
             Error::InboxPaused => Self::new(Code::InboxPaused, message).remedy(),
             Error::Conflict(_) => Self::new(Code::Conflict, message).remedy(),
+            Error::WrongState(_) => {
+                Self::new(Code::Conflict, message).fix("Read the resource again.".to_owned())
+            }
             Error::RaceCondition => Self::new(Code::RaceCondition, message).remedy(),
             Error::ResourceDeleting(_) => Self::new(Code::ResourceDeleting, message).remedy(),
             Error::CannotDelete(_) => Self::new(Code::CannotDelete, message),

@@ -164,6 +164,9 @@ pub enum Error {
     /// An idempotency clash or a send in progress.
     #[error("{0}")]
     Conflict(String),
+    /// The state that the resource is in leaves no room for it.
+    #[error("{0}")]
+    WrongState(String),
     /// A concurrent change won.
     #[error("The resource was changed at the same time")]
     RaceCondition,

@@ -54,7 +54,7 @@ impl App {
     /// organization.
     ///
     /// # Errors
-    /// [`Error::NotOffered`], and [`Error::Conflict`] when the operator takes the organization out at the same time.
+    /// [`Error::NotOffered`], and [`Error::WrongState`] when the operator takes the organization out at the same time.
     pub async fn join_labs(&self, caller: &Caller) -> Result<wire::OrganizationLabs> {
         let settings = self.settings();
         if !settings.labs_available {
@@ -65,7 +65,7 @@ impl App {
         if labs.enabled {
             Ok(labs)
         } else {
-            Err(Error::Conflict("The organization was taken out of Labs at the same time".to_owned()))
+            Err(Error::WrongState("The organization was taken out of Labs at the same time".to_owned()))
         }
     }
 

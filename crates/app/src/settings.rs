@@ -1,8 +1,11 @@
 //! Settings of the product's rules. `server::config` fills them in; the field names follow `docs/configuration.md`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use podmail_domain::limits;
+
+use crate::domains::DomainConnect;
 
 /// Where an inbox without a domain lies in pods other than the default one (`tenancy.pod_subdomains`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,6 +62,8 @@ pub struct Settings {
     pub domain_check_interval: Option<Duration>,
     /// `domains.recheck_interval`: of a verified one; `None` never.
     pub domain_recheck_interval: Option<Duration>,
+    /// Section `domain_connect`: the operator's template at DNS providers, if there is one.
+    pub domain_connect: Option<Arc<DomainConnect>>,
     /// `webhooks.limit`: URL webhooks per organization.
     pub webhook_limit: u64,
     /// `webhooks.retry_delays`: delays after the first attempt.
@@ -112,6 +117,7 @@ impl Settings {
             hostname,
             domain_check_interval: Some(Duration::from_secs(60)),
             domain_recheck_interval: Some(Duration::from_secs(24 * 3600)),
+            domain_connect: None,
             webhook_limit: 10_000,
             webhook_retry_delays: [5, 300, 1800, 7200, 18_000, 36_000, 36_000]
                 .map(Duration::from_secs)

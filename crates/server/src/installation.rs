@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use podmail_app::domains::DomainConnect;
 use podmail_app::{App, InboundAuthentication, Parts, PodSubdomains, Settings};
 use podmail_blob::Blobs;
 use podmail_bus::{Bus, Nats, Postgres, Timing, Wire};
@@ -13,6 +14,8 @@ use podmail_domain::source::{hex, random};
 use podmail_egress::{Egress, Policy};
 use podmail_jobs::Tasks;
 use podmail_store::{Location, Store};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
 
 use crate::config::{self, Config, Database};
 use crate::system::{SystemClock, SystemIds};
@@ -45,7 +48,8 @@ pub(crate) async fn open(config: &Config, public_url: &str, tasks: &Tasks) -> an
     );
     let policy = Policy { allow_private: config.allow_private_egress };
     let egress = Egress::new(resolver.clone(), policy).context("cannot set up outgoing connections")?;
-    let settings = settings(config, public_url);
+    let mut settings = settings(config, public_url);
+    settings.domain_connect = domain_connect(config)?.map(Arc::new);
     let clock = Arc::new(SystemClock);
     Ok(App::new(Parts { store, blobs, bus, resolver, egress, clock, ids, settings }))
 }
@@ -82,6 +86,22 @@ fn blobs(config: &Config) -> anyhow::Result<Blobs> {
     opened.context("cannot open the store of large messages; check `blob_url`")
 }
 
+/// The operator's template at DNS providers, with its key.
+fn domain_connect(config: &Config) -> anyhow::Result<Option<DomainConnect>> {
+    let template = &config.domain_connect;
+    let (Some(provider), Some(service), Some(path), Some(domain)) =
+        (&template.provider_id, &template.service_id, &template.private_key, &template.key_domain)
+    else {
+        return Ok(None);
+    };
+    let key = PrivateKeyDer::from_pem_file(path)
+        .with_context(|| format!("cannot read {}; check `domain_connect.private_key`", path.display()))?;
+    let redirect = template.redirect_url.as_ref().map(ToString::to_string);
+    DomainConnect::new(provider, service, domain, key.secret_der(), redirect)
+        .map(Some)
+        .map_err(|error| anyhow::anyhow!("{error}; check the settings of `domain_connect`"))
+}
+
 /// The product's settings out of the operator's.
 fn settings(config: &Config, public_url: &str) -> Settings {
     Settings {
@@ -102,6 +122,7 @@ fn settings(config: &Config, public_url: &str) -> Settings {
         dmarc_mailbox: config.records.dmarc_mailbox.clone(),
         domain_check_interval: config.domains.check_interval,
         domain_recheck_interval: config.domains.recheck_interval,
+        domain_connect: None,
         webhook_limit: config.webhooks.limit,
         webhook_retry_delays: config.webhooks.retry_delays.clone(),
         webhook_disable_after: config.webhooks.disable_after,

@@ -55,8 +55,10 @@ pub(crate) fn routes() -> Vec<Route> {
         );
     let setup_link = Route::get("/v0/domains/{domain_id}/setup-link", Permission::DomainRead, setup_link)
         .describe(
-            doc("domains.get_setup_link", "Ask who runs a domain's DNS and mail")
-                .about("`supported` is false: the records are entered by hand. Not for a verified domain.")
+            doc("domains.get_setup_link", "Get a link that publishes the records of a domain")
+                .about(
+                    "Where `supported` is false the records are entered by hand. Not for a verified domain.",
+                )
                 .answers::<SetupLink>()
                 .fails(&[409, 422]),
         );

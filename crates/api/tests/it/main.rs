@@ -42,6 +42,7 @@ mod readable;
 mod sdk;
 mod search;
 mod sending;
+mod setup_link;
 mod threads;
 mod webhooks;
 

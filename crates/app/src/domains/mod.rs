@@ -5,6 +5,7 @@
 //! runs a domain's DNS and mail so far.
 
 pub mod check;
+mod connect;
 mod decide;
 mod operator;
 pub mod records;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, Issue, Result};
 use crate::{App, Caller, Settings};
 
+pub use connect::DomainConnect;
 pub use operator::{DomainReport, RecordReport};
 pub use signer::SharedSignerKey;
 

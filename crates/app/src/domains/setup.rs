@@ -1,5 +1,5 @@
-//! What can be said about setting a domain up with one click: who runs its DNS, and whose mail would be cut off. The
-//! click itself needs a template at the DNS provider, which an installation of its own does not have.
+//! Setting a domain up with one click: the link, who runs the DNS, and whose mail would be cut off. The link needs a
+//! template of the operator's at the DNS provider (`connect`).
 
 use podmail_api_types::domains::SetupLink;
 use podmail_domain::DomainName;
@@ -40,18 +40,36 @@ impl App {
     /// Whether the records of a domain can be set with one click, and what is known of its providers.
     ///
     /// # Errors
-    /// [`Error::Conflict`] once the domain is verified, [`Error::Unprocessable`] when the DNS gives no answer about it.
+    /// [`Error::WrongState`] once the domain is verified, [`Error::Unprocessable`] when the DNS gives no answer about it.
     pub async fn domain_setup_link(&self, caller: &Caller, domain_id: &str) -> Result<SetupLink> {
         let domain = self.stored_domain(&caller.scope, domain_id).await?;
         if domain.status == DomainStatus::Verified {
-            return Err(Error::Conflict(format!("{} is verified already", domain.domain)));
+            return Err(Error::WrongState(format!("{} is verified already", domain.domain)));
         }
         if !check::answers(self.resolver(), &domain.domain).await {
             return Err(Error::Unprocessable(format!("No name server answers for {}", domain.domain)));
         }
-        let (provider_name, conflicting_provider) =
-            tokio::join!(self.dns_provider(&domain.domain), self.other_mail_provider(&domain));
-        Ok(SetupLink { supported: false, provider_name, conflicting_provider })
+        let (offer, dns_provider, conflicting_provider) = tokio::join!(
+            self.setup_offer(&domain),
+            self.dns_provider(&domain.domain),
+            self.other_mail_provider(&domain)
+        );
+        let Some(offer) = offer else {
+            return Ok(SetupLink {
+                provider_name: dns_provider,
+                conflicting_provider,
+                ..SetupLink::default()
+            });
+        };
+        Ok(SetupLink {
+            supported: true,
+            provider_name: offer.provider_name.or(dns_provider),
+            url: Some(offer.url),
+            width: offer.width,
+            height: offer.height,
+            state: Some(offer.state),
+            conflicting_provider,
+        })
     }
 
     /// Who runs the DNS of a name, as far as it can be told from its name servers or those of the registered domain.

@@ -89,6 +89,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::SubscriptionForbidden(_)
         | Error::ScopeForbidden
         | Error::NotOffered(_)
+        | Error::WrongState(_)
         | Error::PermissionEscalation { .. }
         | Error::UnrestrictedKeyRequired
         | Error::AlreadyExists { .. }

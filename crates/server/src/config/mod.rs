@@ -83,6 +83,8 @@ pub struct Config {
     pub records: RecordsConfig,
     /// Settings of section `domains`.
     pub domains: DomainsConfig,
+    /// Settings of section `domain_connect`.
+    pub domain_connect: DomainConnectConfig,
     /// Where `docs` links in errors lead, when set; use [`Config::docs_url`].
     pub docs_url: Option<Url>,
     /// Settings of section `onboarding`.
@@ -173,6 +175,21 @@ pub struct DomainsConfig {
     pub check_interval: Option<Duration>,
     /// Interval of the checks of a verified domain; `None` makes none.
     pub recheck_interval: Option<Duration>,
+}
+
+/// The operator's template at DNS providers; without its four values there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DomainConnectConfig {
+    /// The template's `providerId`.
+    pub provider_id: Option<String>,
+    /// The template's `serviceId`.
+    pub service_id: Option<String>,
+    /// PEM file of the RSA key that signs links.
+    pub private_key: Option<PathBuf>,
+    /// Name of the TXT records with its public half.
+    pub key_domain: Option<String>,
+    /// Where providers send the browser afterwards.
+    pub redirect_url: Option<Url>,
 }
 
 /// Sign-up and one-time codes.
@@ -358,6 +375,7 @@ impl Config {
                 check_interval: Some(Duration::from_secs(60)),
                 recheck_interval: Some(Duration::from_secs(86_400)),
             },
+            domain_connect: DomainConnectConfig::default(),
             docs_url: None,
             onboarding: OnboardingConfig {
                 system_sender: None,

@@ -110,6 +110,22 @@ fn host(value: &Value) -> Result<String, String> {
     host_name(value.text()?)
 }
 
+/// An id in a template of Domain Connect.
+fn word(value: &Value) -> Result<String, String> {
+    let text = value.text()?;
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("is no id: letters, digits, `.`, `_` and `-`, at most 64".to_owned())
+    }
+}
+
+fn unless_unset(value: Option<&impl Display>) -> Shown {
+    value.map_or(Shown::Unset, |value| text(value))
+}
+
 /// Fills one half of the certificate's pair; [`super::sources`] checks that both are there.
 fn tls(config: &mut Config) -> &mut TlsConfig {
     config.tls.get_or_insert_with(|| TlsConfig { certificate: PathBuf::new(), key: PathBuf::new() })
@@ -244,6 +260,22 @@ settings! {
     { "domains.recheck_interval", "`24h`", "\"24h\"", "Interval of the checks of a verified domain, or `off`",
       |c, v| c.domains.recheck_interval = v.duration_or_off(INTERVAL_MIN)?,
       |c| time_or_off(c.domains.recheck_interval) },
+
+    { "domain_connect.provider_id", "none", "\"mail.example.com\"",
+      "`providerId` of your Domain Connect template; with the next three settings customers can publish records at once",
+      |c, v| c.domain_connect.provider_id = Some(word(v)?), |c| unless_unset(c.domain_connect.provider_id.as_ref()) },
+    { "domain_connect.service_id", "none", "\"inboxes\"", "`serviceId` of the template",
+      |c, v| c.domain_connect.service_id = Some(word(v)?), |c| unless_unset(c.domain_connect.service_id.as_ref()) },
+    { "domain_connect.private_key", "none", "\"/etc/podmail/domain-connect.pem\"",
+      "PEM file with the RSA private key that signs links",
+      |c, v| c.domain_connect.private_key = Some(path(v)?), |c| tls_path(c.domain_connect.private_key.as_ref()) },
+    { "domain_connect.key_domain", "none", "\"_dck1.mail.example.com\"",
+      "Name of the TXT records with the public key: one label below the template's `syncPubKeyDomain`",
+      |c, v| c.domain_connect.key_domain = Some(host(v)?), |c| unless_unset(c.domain_connect.key_domain.as_ref()) },
+    { "domain_connect.redirect_url", "none", "\"https://console.example.com/domains\"",
+      "Where the DNS provider sends the browser afterwards, with `state`; without it the browser stays there",
+      |c, v| c.domain_connect.redirect_url = Some(web_url(v.text()?)?),
+      |c| unless_unset(c.domain_connect.redirect_url.as_ref()) },
 
     { "docs.url", "`<public-url>/docs`", "\"https://mail.example.com/docs\"", "Where `docs` links in errors lead",
       |c, v| c.docs_url = Some(web_url(v.text()?)?),

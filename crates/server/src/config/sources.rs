@@ -100,6 +100,15 @@ pub(super) fn load(
             problems.push(Problem { setting: other.to_owned(), origin: Origin::Default, message });
         }
     }
+    let template = ["provider_id", "service_id", "private_key", "key_domain"]
+        .map(|name| format!("domain_connect.{name}"));
+    if given.keys().any(|name| name.starts_with("domain_connect.")) {
+        for setting in template.into_iter().filter(|name| !given.contains_key(name.as_str())) {
+            let message =
+                "is missing although another setting of domain_connect is set; set all four or none";
+            problems.push(Problem { setting, origin: Origin::Default, message: message.to_owned() });
+        }
+    }
     if !problems.is_empty() {
         return Err(ConfigError::Problems(problems));
     }
