@@ -1,7 +1,7 @@
 //! A filled installation, fast: pods and inboxes over the API, then mail through the store's own insert path, without
 //! SMTP in between. What is made depends on the plan alone, so a run that was stopped goes on where it was.
 //!
-//! The work is cut into units of up to [`UNIT`] messages, each one call of `insert_messages` and so one transaction. A
+//! The work is cut into units of up to `UNIT` messages, each one call of `insert_messages` and so one transaction. A
 //! number in the data folder says below which unit all are done; a few above it may be, which a look for the first
 //! message of a unit finds out.
 
