@@ -486,7 +486,8 @@ async def test_every_operation_raises_a_validation_error_where_the_sdk_documents
     real = await Real.make(api, place)
     tried = 0
     for operation in required(api.server):
-        if 400 in operation.statuses:
+        # Joining Labs has no body, so nothing in it can be wrong.
+        if 400 in operation.statuses and operation.id != "organizations.join_labs":
             arguments = real.path(operation, absent=False)
             options = body(WRONG, operation.id)
             assert options, f"no wrong body for {operation.id}"
