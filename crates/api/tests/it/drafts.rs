@@ -246,6 +246,20 @@ async fn a_draft_asks_for_the_flags_of_what_it_does() {
             assert_eq!((refused.status, refused.code()), (403, "missing_permission"));
             assert!(refused.body["fix"].as_str().unwrap().contains(flag), "{}", refused.text);
         }
+        // Who may not read the source may not turn its quote to somebody else, but may write the answer.
+        for kind in ["in_reply_to", "forward_of"] {
+            let draft = create(&desk, &json!({ kind: source })).await;
+            let path = format!("/v0/inboxes/{DESK}/drafts/{}", id(&draft));
+            let edit = async |body: Value| {
+                desk.world.call(&Method::PATCH, &path, Some(&key), &body.to_string()).await
+            };
+            for member in ["to", "cc", "bcc"] {
+                let refused = edit(json!({ member: ["me@else.test"] })).await;
+                assert_eq!((refused.status, refused.code()), (403, "missing_permission"), "{member}");
+                assert!(refused.body["fix"].as_str().unwrap().contains("message_read"), "{}", refused.text);
+            }
+            assert_eq!(edit(json!({ "text": "Yes." })).await.status, 200);
+        }
     }
 }
 

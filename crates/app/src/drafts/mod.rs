@@ -8,10 +8,10 @@ mod work;
 use podmail_api_types::drafts as wire;
 use podmail_api_types::messages::AttachmentResponse;
 use podmail_domain::thread::Attachment;
-use podmail_domain::{AttachmentId, DraftId, Timestamp, limits};
+use podmail_domain::{AttachmentId, DraftId, Permission, Timestamp, limits};
 use podmail_store::{
-    Cursor, Draft, DraftChange, DraftChanged, DraftDeleted, DraftFile, DraftFilter, DraftState, LabelChange,
-    Order, Page,
+    Cursor, Draft, DraftChange, DraftChanged, DraftDeleted, DraftFile, DraftFilter, DraftKind, DraftState,
+    LabelChange, Order, Page,
 };
 
 pub use create::NewDraftInput;
@@ -107,8 +107,14 @@ impl App {
         if !unknown.is_empty() {
             return Err(Error::Invalid(unknown));
         }
+        let known = self.draft(caller, draft).await?;
+        // Whoever turns an answer or a forward to somebody else decides who reads the message that it quotes.
+        let turned = [&update.to, &update.cc, &update.bcc].into_iter().any(|set| *set != Set::Keep);
+        if turned && known.content.kind != DraftKind::Plain {
+            caller.require(Permission::MessageRead)?;
+        }
         // A draft that is being sent is told before anything is fetched for it.
-        if self.draft(caller, draft).await?.state == DraftState::Sending {
+        if known.state == DraftState::Sending {
             return Err(sending());
         }
         let add_files = self.files(caller, "add_attachments", update.add_attachments).await?;
