@@ -10,9 +10,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from harness import DEADLINE, DOMAIN
+from harness import DEADLINE, DOMAIN, Database
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
@@ -23,7 +21,6 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-@pytest.mark.skipif(os.environ.get("PODMAIL_ENGINE") == "postgres", reason="the guide starts with an empty folder")
 def test_the_guide_runs_from_the_first_block_to_the_last(tmp_path):
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert len(blocks) >= 12
@@ -39,6 +36,9 @@ def test_the_guide_runs_from_the_first_block_to_the_last(tmp_path):
         PODMAIL_DOMAIN=DOMAIN,
     )
     script = "".join(blocks).replace("127.0.0.1:8080", f"127.0.0.1:{http}").replace("127.0.0.1:2525", f"127.0.0.1:{smtp}")
+    database = Database(os.environ.get("PODMAIL_ENGINE", "sqlite"))
+    if database.url:
+        environment["PODMAIL_DATABASE_URL"] = database.url
     shell = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -48,6 +48,7 @@ def test_the_guide_runs_from_the_first_block_to_the_last(tmp_path):
     finally:
         # The server of the first block is in the same session.
         os.killpg(shell.pid, signal.SIGTERM)
+        database.drop()
     log = tmp_path / "podmail.log"
     assert shell.returncode == 0, output + (log.read_text() if log.exists() else "")
     for said in (
