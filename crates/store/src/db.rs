@@ -274,8 +274,14 @@ impl Conn {
         }
     }
 
+    /// Tells of a statement at the finest level of the log, without its values; the test of query plans listens.
+    fn tell(&self, sql: &str) {
+        tracing::trace!(target: "podmail_store::sql", engine = ?self.engine(), sql);
+    }
+
     /// All rows.
     pub(crate) async fn all<T: Record>(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<T>> {
+        self.tell(sql);
         match self {
             Self::Writer(guard) => {
                 embedded::query(open(guard)?, &embedded::numbered(sql), &values, usize::MAX)
@@ -289,6 +295,7 @@ impl Conn {
 
     /// The first row, if any.
     pub(crate) async fn one<T: Record>(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<T>> {
+        self.tell(sql);
         match self {
             Self::Writer(guard) => {
                 Ok(embedded::query(open(guard)?, &embedded::numbered(sql), &values, 1)?.pop())
@@ -302,6 +309,7 @@ impl Conn {
 
     /// Runs a statement; the number of rows it touched.
     pub(crate) async fn run(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
+        self.tell(sql);
         match self {
             Self::Writer(guard) => embedded::run(open(guard)?, &embedded::numbered(sql), &values),
             Self::Reader(_) => Err(Error::Corrupt("a reader was asked to write")),

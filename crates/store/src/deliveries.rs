@@ -125,11 +125,13 @@ impl Store {
         self.write((request, chosen), |tx, (request, chosen)| {
             Box::pin(async move {
                 let skip = dialect::skip_locked(tx.engine());
+                // No index gives this order or compares that sum: so the rows of the one message are looked up, and not
+                // everything that is due.
                 let text = format!(
                     "UPDATE deliveries SET lease = $1, due_at = $2, updated_at = $3 WHERE organization_id = $4 \
                      AND delivery_id IN (SELECT delivery_id FROM deliveries WHERE organization_id = $4 \
                      AND inbox_key = $5 AND message_key = $6 AND destination = $7 AND state = 'ready' \
-                     AND due_at <= $3 ORDER BY delivery_id LIMIT $8{skip}) \
+                     AND due_at + 0 <= $3 ORDER BY delivery_id || '' LIMIT $8{skip}) \
                      RETURNING delivery_id, recipient, attempts, expires_at, inbox_id, message_id, thread_id, object"
                 );
                 let mut claims = Vec::with_capacity(chosen.len());

@@ -95,7 +95,7 @@ async fn look_up(db: &Db, wanted: &BTreeSet<&String>) -> Result<HashMap<String, 
              AND e.owner IN ('', d.pod_id, d.inbox_key) AND e.direction <> 'send') THEN 1 ELSE 0 END AS BIGINT) AS listed \
              FROM address_directory d \
              JOIN inboxes i ON i.organization_id = d.organization_id AND i.inbox_key = d.inbox_key \
-             LEFT JOIN domains m ON m.organization_id = d.organization_id AND m.domain = i.governing_domain \
+             LEFT JOIN domains m ON m.organization_id = i.organization_id AND m.domain = i.governing_domain \
              WHERE d.inbox_key IS NOT NULL",
             args![],
         );

@@ -139,8 +139,10 @@ async fn lease(
 ) -> Result<Option<TextJob>> {
     let row: Option<JobRow> = tx
         .one(
-            "SELECT inbox_key, message_key, attempts FROM text_jobs WHERE organization_id = $1 AND due_at <= $2 \
-             ORDER BY due_at LIMIT 1",
+            // As a range of the index that takes turns: an equality and an order by due_at may be read from what is due
+            // of everybody.
+            "SELECT inbox_key, message_key, attempts FROM text_jobs WHERE (organization_id, due_at) >= ($1, 0) \
+             AND (organization_id, due_at) <= ($1, $2) ORDER BY organization_id, due_at LIMIT 1",
             args![organization, now],
         )
         .await?;

@@ -167,10 +167,11 @@ impl Store {
         for part in rows.chunks(CHUNK) {
             let (values, arguments) = tuples(part, 3);
             let text = format!(
+                // CROSS: SQLite keeps the order of the tables and does not begin with all webhooks.
                 "SELECT c.kind, c.channel, w.organization_id, w.webhook_id, w.url, w.secret, w.headers, \
-                 w.event_types, w.last_failure_at FROM webhook_channels c JOIN webhooks w \
-                 ON w.organization_id = c.organization_id AND w.webhook_id = c.webhook_id \
-                 WHERE (c.organization_id, c.kind, c.channel) IN ({values}) AND w.enabled = 1"
+                 w.event_types, w.last_failure_at FROM webhook_channels c CROSS JOIN webhooks w \
+                 WHERE w.organization_id = c.organization_id AND w.webhook_id = c.webhook_id \
+                 AND (c.organization_id, c.kind, c.channel) IN ({values}) AND w.enabled = 1"
             );
             for row in conn.all::<TargetRow>(&text, arguments).await? {
                 let kind = match row.kind.as_str() {

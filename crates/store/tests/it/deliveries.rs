@@ -430,13 +430,13 @@ async fn what_ended_long_ago_goes_and_what_waits_or_was_not_read_stays() {
 
         let start = world.store.event_cursor("webhooks").await.expect("read");
         assert_eq!(world.store.clean_step(before(&world)).await.expect("cleaned"), Cleaned::default());
-        let log = world.store.read_log(start, 1).await.expect("read");
+        let log = crate::events::log(&world, start, 1).await;
         assert!(world.store.move_event_cursor("webhooks", start, log.next).await.expect("moved"));
         let cleaned = world.store.clean_step(before(&world)).await.expect("cleaned");
         assert_eq!(cleaned, Cleaned { deliveries: 0, events: 1, idempotency: 0, texts: 0 });
-        let left = world.store.read_log(start, 10).await.expect("read").events;
+        let left = crate::events::log(&world, start, 10).await.events;
         assert!(left.iter().all(|event| event.event_id != log.events[0].event_id), "{left:?}");
-        let next = world.store.read_log(log.next, 1).await.expect("read");
+        let next = crate::events::log(&world, log.next, 1).await;
         assert_eq!(next.events.first(), left.first(), "what was not read is there");
     }
 }

@@ -16,7 +16,7 @@ use crate::{World, worlds};
 const LEASE: &str = "msg_worker";
 
 /// One delivery per event and listener, leased when `lease` is given.
-async fn fan_out(world: &World, events: &[Event], lease: Option<&str>) -> Vec<WebhookDeliveryKey> {
+pub(crate) async fn fan_out(world: &World, events: &[Event], lease: Option<&str>) -> Vec<WebhookDeliveryKey> {
     let listeners = world.store.webhooks_of(events).await.expect("read");
     let mut fanout = WebhookFanout {
         from: world.store.event_cursor("test").await.expect("read"),
@@ -184,6 +184,24 @@ async fn a_due_delivery_is_leased_by_one_worker_and_gone_once_delivered() {
             0,
             "the payload went with the last"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_given_back_is_due_at_once_unless_another_worker_has_it() {
+    for world in worlds().await {
+        let desk = inbox(&world, "desk").await;
+        made(&world, &desk, new(&world)).await;
+        let events = events(&world, &desk, &["a"]).await;
+        let keys = fan_out(&world, &events, None).await;
+        let until = world.now().plus(Duration::from_secs(60));
+        let leased = world.store.lease_webhook_deliveries(keys.clone(), LEASE, world.now(), until).await;
+        assert_eq!(leased.expect("leased").len(), 1);
+        for (lease, due) in [("msg_other", 0), (LEASE, 1)] {
+            world.store.release_webhook_deliveries(keys.clone(), lease, world.now()).await.expect("released");
+            let found = world.store.next_webhook_deliveries(&[], 10).await.expect("read");
+            assert_eq!(found.iter().filter(|found| found.due_at <= world.now()).count(), due, "{lease}");
+        }
     }
 }
 

@@ -43,6 +43,7 @@ impl World {
 
 /// One world per engine.
 pub(crate) async fn worlds() -> Vec<World> {
+    plans::record::start();
     let mut worlds = Vec::new();
     for database in databases().await {
         let ids: Arc<dyn IdSource> = Arc::new(TestIds::default());

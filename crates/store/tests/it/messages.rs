@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
-use podmail_domain::{InboxId, MessageId};
+use podmail_domain::{InboxId, MessageId, Timestamp};
 use podmail_store::{
-    InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter, NewDelivery, NewInbox,
-    NewMessage, NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes, ThreadFilter,
+    CleanBefore, InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter, NewDelivery,
+    NewInbox, NewMessage, NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes, ThreadFilter,
     ThreadRelabelled, ThreadTime,
 };
 
@@ -449,6 +449,12 @@ async fn an_idempotency_key_stores_one_message_however_many_try() {
         assert_eq!(listed(&world, &own, &seeing(Restricted::ALL)).await.len(), 1);
         world.clock.advance(Duration::from_secs(25 * 3600));
         assert!(matches!(put(&world, send(100, "another request")).await, Stored::New { .. }), "forgotten");
+        world.clock.advance(Duration::from_secs(25 * 3600));
+        let ever = Timestamp::from_micros(0);
+        let before = CleanBefore { deliveries: ever, events: ever, idempotency: world.now(), texts: ever };
+        for want in [1, 0] {
+            assert_eq!(world.store.clean_step(before).await.expect("cleaned").idempotency, want);
+        }
     }
 }
 

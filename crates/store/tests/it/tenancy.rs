@@ -27,12 +27,16 @@ pub(crate) const SHARED: &[&str] = &[
 ];
 
 /// Statements that may cross tenants, by the start of their text, each with the reason.
-const CROSSING: &[(&str, &str)] = &[
+pub(crate) const CROSSING: &[(&str, &str)] = &[
     ("SELECT seq FROM events WHERE (txn, seq)", "the event log is read by the server's own readers"),
     ("SELECT txn, seq, organization_id, pod_id", "likewise; each event brings its scope"),
     ("WITH due AS (SELECT organization_id, inbox_key, message_key", "leasing: each row brings its scope"),
     ("SELECT organization_id, webhook_id, delivery_id, due_at FROM webhook_deliveries", "leasing, likewise"),
     ("SELECT organization_id FROM text_jobs", "who has the next turn"),
+    (
+        "SELECT inbox_key, message_key, attempts FROM text_jobs WHERE (organization_id, due_at) >=",
+        "a range that begins and ends in one organization",
+    ),
     (
         "SELECT organization_id, inbox_key, message_key FROM text_jobs WHERE due_at",
         "each row brings its scope",
