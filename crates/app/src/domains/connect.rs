@@ -24,7 +24,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use crate::App;
 
 /// How long finding the zone and asking its provider may take together.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer of a provider in bytes.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Longest name of a provider that is shown, in characters.
@@ -163,10 +163,11 @@ struct Provider {
 
 impl App {
     /// The link for a domain, when there is a template and the provider of the domain's zone carries it.
-    pub(super) async fn setup_offer(&self, domain: &Domain) -> Option<Offer> {
+    /// Finding the zone and asking its provider takes `limit` at most.
+    pub(super) async fn setup_offer(&self, domain: &Domain, limit: Duration) -> Option<Offer> {
         let template = self.settings().domain_connect.as_ref()?;
         let asked = Box::pin(self.ask_provider(template, domain));
-        let reason = match tokio::time::timeout(TIMEOUT, asked).await {
+        let reason = match tokio::time::timeout(limit, asked).await {
             Ok(Ok(offer)) => return Some(offer),
             Ok(Err(Refused(reason))) => reason,
             Err(_) => "no answer in time".to_owned(),

@@ -50,7 +50,7 @@ impl App {
             return Err(Error::Unprocessable(format!("No name server answers for {}", domain.domain)));
         }
         let (offer, dns_provider, conflicting_provider) = tokio::join!(
-            self.setup_offer(&domain),
+            self.setup_offer(&domain, super::connect::TIMEOUT),
             self.dns_provider(&domain.domain),
             self.other_mail_provider(&domain)
         );

@@ -1,5 +1,6 @@
 //! Tables for the pure parts: records, comparison, zone file, decisions.
 
+mod connect;
 mod flow;
 
 use std::time::Duration;

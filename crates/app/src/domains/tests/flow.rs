@@ -18,15 +18,15 @@ use crate::{App, Caller, Error, Order, Parts, Settings};
 
 const D: &str = "acme.example";
 
-struct World {
-    app: App,
-    dns: MockResolver,
+pub(super) struct World {
+    pub(super) app: App,
+    pub(super) dns: MockResolver,
     clock: Arc<FakeClock>,
     _database: Database,
     _writer: tokio::task::JoinSet<()>,
 }
 
-async fn world_with(settings: Settings) -> World {
+pub(super) async fn world_with(settings: Settings) -> World {
     let database = databases().await.into_iter().next().expect("SQLite is always there");
     let (bus, clock, ids) = (Bus::default(), Arc::new(FakeClock::default()), Arc::new(TestIds::default()));
     let location = Location::parse(&database.url).expect("a known URL");
@@ -36,7 +36,8 @@ async fn world_with(settings: Settings) -> World {
     writer.spawn(task);
     let dns = MockResolver::new();
     let resolver = Arc::new(dns.clone());
-    let egress = Egress::new(resolver.clone(), Policy::default()).expect("a client");
+    let egress = Egress::new(resolver.clone(), Policy { allow_private: settings.allow_private_egress })
+        .expect("a client");
     let blobs = Blobs::folder(database.folder.path()).expect("a folder");
     let app = App::new(Parts { store, blobs, bus, resolver, egress, clock: clock.clone(), ids, settings });
     World { app, dns, clock, _database: database, _writer: writer }
