@@ -52,3 +52,14 @@ def test_a_fresh_installation_has_no_setup_link_and_says_so(client, server):
     server.verify_domain(domain)
     with pytest.raises(ConflictError):
         client.domains.get_setup_link(domain)
+
+
+# extras.md section 1
+def test_the_operators_word_on_labs_counts_while_the_server_runs(client, server):
+    organization = client.auth.me().organization_id
+    for word, enabled in (("off", False), ("on", True), ("off", False)):
+        server.cli("org", "set", organization, "--labs", word)
+        labs = client.organizations.get_labs()
+        assert (labs.enabled, labs.enabled_at is not None) == (enabled, enabled)
+    client.organizations.join_labs()
+    assert client.organizations.get_labs().enabled, "who was taken out may join again"

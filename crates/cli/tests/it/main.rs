@@ -101,3 +101,45 @@ fn a_bad_configuration_exits_with_1_and_says_why() {
     let want = "podmail: the configuration cannot be used: smtp (flag --smtp) `25` is not HOST:PORT";
     assert!(stderr.starts_with(want), "{stderr}");
 }
+
+// extras.md section 1
+#[test]
+fn operators_take_organizations_into_labs_and_out_again_by_id_or_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let (code, stdout, stderr) = outcome(folder.path(), arguments);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{arguments:?}");
+        serde_json::from_str(&stdout).expect("one JSON object")
+    };
+    let made = json(&["org", "create", "acme", "--json"]);
+    let id = made["organization_id"].as_str().expect("an id");
+    let other = json(&["org", "create", "other", "--json"]);
+    assert_eq!(json(&["org", "show", id, "--json"])["labs"], false, "nobody starts there");
+    let changed = json(&["org", "set", id, "--labs", "on", "--json"]);
+    assert_eq!((&changed["organization_id"], &changed["labs"]), (&made["organization_id"], &true.into()));
+    assert_eq!(json(&["org", "set", "acme", "--labs", "on", "--json"])["labs"], true, "by its name");
+    let (_, shown, _) = outcome(folder.path(), &["org", "show", "acme"]);
+    assert!(shown.contains("\nlabs              on\n"), "{shown}");
+    let kept = json(&["org", "set", "acme", "--inbox-limit", "5", "--json"]);
+    assert_eq!(kept["labs"], true, "another change leaves it alone");
+    assert_eq!(json(&["org", "set", "acme", "--labs", "off", "--json"])["labs"], false);
+
+    let other = other["organization_id"].as_str().expect("an id");
+    let everyone = folder.path().join("everyone.toml");
+    std::fs::write(&everyone, "[labs]\neveryone = true\n").unwrap();
+    let everyone = everyone.to_str().expect("UTF-8");
+    for (organization, want) in [(id, false), (other, true)] {
+        let shown = json(&["--config", everyone, "org", "show", organization, "--json"]);
+        assert_eq!(shown["labs"], want, "whoever left stays out, the others are in: {organization}");
+    }
+    assert_eq!(json(&["org", "show", other, "--json"])["labs"], false, "they never joined themselves");
+
+    for (arguments, want) in [
+        (&["org", "set", id, "--labs", "maybe"][..], 2),
+        (&["org", "set", id, "--labs"], 2),
+        (&["org", "set", "nobody", "--labs", "on"], 1),
+    ] {
+        assert_eq!(outcome(folder.path(), arguments).0, want, "{arguments:?}");
+    }
+    assert_eq!(json(&["org", "show", id, "--json"])["labs"], false);
+}
