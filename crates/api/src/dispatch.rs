@@ -21,7 +21,7 @@ use podmail_domain::source::{hex, random};
 
 use crate::error::{JSON, Problem};
 use crate::limiter::{Allowance, Limiter};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::pages::Pages;
 use crate::request::{Reply, Request};
 use crate::route::{Match, Needs, Route, Table};
@@ -240,7 +240,11 @@ impl Api {
                 }
             },
             "/metrics" => {
-                let body = self.inner.metrics.text() + &(self.inner.source)();
+                let mut body = self.inner.metrics.text() + &(self.inner.source)();
+                match self.inner.app.search_backlog().await {
+                    Ok(waiting) => body.push_str(&metrics::search_backlog(waiting)),
+                    Err(error) => tracing::warn!(error = %chain(&error), "the search backlog is not known"),
+                }
                 page(StatusCode::OK, HeaderValue::from_static("text/plain; version=0.0.4"), body)
             }
             path => return self.inner.pages.answer(path, &parts.headers),

@@ -69,6 +69,14 @@ impl Metrics {
     }
 }
 
+/// How far the full-text index is behind.
+pub(crate) fn search_backlog(waiting: u64) -> String {
+    format!(
+        "# HELP podmail_search_backlog Messages that wait for the full-text index, counted up to 100000.\n\
+         # TYPE podmail_search_backlog gauge\npodmail_search_backlog {waiting}\n"
+    )
+}
+
 fn write_route(
     requests: &mut String,
     durations: &mut String,

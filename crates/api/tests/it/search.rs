@@ -29,6 +29,13 @@ async fn threads(desk: &Mailbox, path: &str, q: &str) -> Vec<Value> {
     answer.body["threads"].as_array().unwrap().clone()
 }
 
+/// The lines of `/metrics` on what waits for the index.
+async fn gauge(desk: &Mailbox) -> Vec<String> {
+    let text = desk.world.call(&Method::GET, "/metrics", None, "").await.text;
+    let own = |line: &&str| line.contains("podmail_search_backlog") && !line.starts_with("# HELP");
+    text.lines().filter(own).map(str::to_owned).collect()
+}
+
 async fn mail(desk: &Mailbox, id: &str, header: &str, body: &str) {
     desk.mail(&format!("Message-ID: <{id}@x.test>\n{header}"), body).await;
     desk.world.clock.advance(std::time::Duration::from_secs(1));
@@ -141,7 +148,9 @@ async fn results_are_right_after_every_change_and_never_show_what_is_restricted(
         assert_eq!(desk.world.app.search_backlog().await.unwrap(), 0);
         mail(&desk, "3", "Subject: needle two", "x").await;
         assert_eq!(desk.world.app.search_backlog().await.unwrap(), 1);
+        assert_eq!(gauge(&desk).await, ["# TYPE podmail_search_backlog gauge", "podmail_search_backlog 1"]);
         while desk.world.app.index_once().await.unwrap() > 0 {}
+        assert_eq!(gauge(&desk).await.last().map(String::as_str), Some("podmail_search_backlog 0"));
         assert_eq!(subjects(&desk, "needle").await, ["needle two", "needle one"]);
         desk.call(Method::DELETE, &format!("/messages/{}", segment("<2@x.test>")), &Value::Null).await;
         assert_eq!(subjects(&desk, "needle").await, ["needle two"]);
