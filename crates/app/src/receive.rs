@@ -319,6 +319,7 @@ impl App {
             (None, None) => vec![format!("fingerprint:{}", mail.fingerprint)],
         };
         let texts = |list: &[podmail_mime::Mailbox]| list.iter().map(ToString::to_string).collect();
+        let attachments = self.attachments(parsed, now);
         NewMessage {
             scope: scope.clone(),
             direction: Direction::Received,
@@ -341,7 +342,8 @@ impl App {
             preview: parsed.text.as_deref().and_then(podmail_mime::preview),
             in_reply_to: parsed.in_reply_to.first().map(|id| name_of(id)),
             references: parsed.references.clone(),
-            attachments: self.attachments(parsed, now),
+            extract_texts: crate::texts::any_wanted(&attachments),
+            attachments,
             bytes,
             deliveries: Vec::new(),
             draft: None,

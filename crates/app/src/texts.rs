@@ -1,4 +1,4 @@
-//! Plain text of attachments, for `text_url`. Messages with attachments leave a job behind; a worker takes it, has the
+//! Plain text of attachments, for `text_url`. Messages with attachments that may have text leave a job behind; a worker takes it, has the
 //! text taken out by an [`Extractor`], and stores what came of it. Nothing of this holds up or changes the message.
 //!
 //! Parsers of strangers' files are not trusted: the server's extractor runs them in a process of its own.
@@ -109,9 +109,21 @@ impl App {
         }
     }
 
-    /// Never fails: a lease that is not ended runs out, and the message is begun again until it is given up.
-    async fn work_on_text_job(&self, job: TextJob, extractor: &dyn Extractor) -> OrganizationId {
-        if let Err(error) = self.extract_texts_of(&job, extractor).await {
+    /// Never fails: a lease that is not ended runs out, and the message is begun again until it is given up. Once the
+    /// token is cancelled the job is given back.
+    async fn work_on_text_job(
+        &self,
+        job: TextJob,
+        extractor: &dyn Extractor,
+        token: &CancellationToken,
+    ) -> OrganizationId {
+        let done = tokio::select! {
+            done = self.extract_texts_of(&job, extractor) => done,
+            () = token.cancelled() => {
+                self.store().release_text_job(&job, self.now()).await.map_err(Into::into)
+            }
+        };
+        if let Err(error) = done {
             tracing::warn!(message.key = %job.message_key, error = %error, "texts of attachments failed");
         }
         job.organization_id
@@ -154,13 +166,14 @@ impl App {
         Ok(texts)
     }
 
-    /// Works on what waits until the token is cancelled; what is not done by then is begun again when its lease is over.
+    /// Works on what waits until the token is cancelled. What is not done by then is given back, for another node or the
+    /// next start to begin at once.
     pub async fn run_texts(&self, extractor: &dyn Extractor, token: CancellationToken) {
         let (mut turns, mut running) = (Turns::default(), FuturesUnordered::new());
         while !token.is_cancelled() {
-            while running.len() < AT_ONCE {
+            while running.len() < AT_ONCE && !token.is_cancelled() {
                 match self.next_text_job(&mut turns).await {
-                    Ok(Some(job)) => running.push(self.work_on_text_job(job, extractor)),
+                    Ok(Some(job)) => running.push(self.work_on_text_job(job, extractor, &token)),
                     Ok(None) => break,
                     Err(error) => {
                         tracing::error!(error = %error, "texts of attachments could not be taken");
@@ -174,9 +187,17 @@ impl App {
                 () = tokio::time::sleep(self.settings().work_poll_interval) => {}
             }
         }
+        // Each of them ends with giving its job back.
+        while running.next().await.is_some() {}
     }
 }
 
+/// Whether a message with these attachments has anything to take text from: only then does it leave a job behind.
+pub(crate) fn any_wanted(attachments: &[Attachment]) -> bool {
+    attachments.iter().any(wanted)
+}
+
+/// By type, name and size; the kind is found out from the bytes.
 fn wanted(attachment: &Attachment) -> bool {
     (1..=INPUT_BYTES_MAX).contains(&attachment.size)
         && worth_a_look(attachment.content_type.as_deref(), attachment.filename.as_deref())

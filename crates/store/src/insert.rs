@@ -67,6 +67,8 @@ pub struct NewMessage {
     pub references: Vec<String>,
     /// In MIME order.
     pub attachments: Vec<Attachment>,
+    /// Whether any of them may have a text that is to be taken out.
+    pub extract_texts: bool,
     /// Compressed bytes, or the durable object that holds them.
     pub bytes: StoredBytes,
     /// Mail to send.
@@ -457,7 +459,7 @@ fn collect(rows: &mut Rows, tx: &Tx, new: &NewMessage, message: &Message, inbox:
         let kind = EventType::received(&message.labels);
         rows.events.push_back(event_values(tx, message, kind, &message_facts(message)));
     }
-    if !message.attachments.is_empty() {
+    if new.extract_texts {
         rows.text_jobs.push_back(crate::texts::job_values(message));
     }
     for delivery in &new.deliveries {

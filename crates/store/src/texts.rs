@@ -91,6 +91,23 @@ impl Store {
         self.write_later((job.clone(), texts), |tx, (job, texts)| Box::pin(finish(tx, job, texts))).await
     }
 
+    /// Gives a job back that was not ended, for anybody to begin at once; it does not count as begun. Nothing happens when
+    /// the lease is gone.
+    pub async fn release_text_job(&self, job: &TextJob, now: Timestamp) -> Result<()> {
+        self.write((job.clone(), now), |tx, (job, now)| {
+            Box::pin(async move {
+                tx.run(
+                    "UPDATE text_jobs SET lease = NULL, due_at = $5, attempts = attempts - 1 \
+                     WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 AND lease = $4",
+                    args![job.organization_id, job.inbox_key, job.message_key, job.token.as_str(), *now],
+                )
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// The compressed text of an attachment of a message.
     pub async fn attachment_text(
         &self,

@@ -18,7 +18,7 @@ pub(crate) const DESK: &str = "desk@mail.test";
 pub(crate) const SPAM: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X";
 
 /// Takes texts out here: the server does it in a process of its own.
-struct InProcess;
+pub(crate) struct InProcess;
 
 impl Extractor for InProcess {
     fn extract(&self, file: TextFile) -> BoxFuture<'_, Option<String>> {

@@ -203,6 +203,7 @@ impl App {
             .iter()
             .map(|id| crate::receive::name_of(id))
             .collect();
+        let attachments = self.attachments(&built.parsed, now);
         let stored = self
             .store()
             .insert_messages(vec![NewMessage {
@@ -229,7 +230,8 @@ impl App {
                 preview: built.parsed.text.as_deref().and_then(podmail_mime::preview),
                 in_reply_to: built.parsed.in_reply_to.first().map(|id| crate::receive::name_of(id)),
                 references: built.parsed.references.clone(),
-                attachments: self.attachments(&built.parsed, now),
+                extract_texts: crate::texts::any_wanted(&attachments),
+                attachments,
                 bytes: bytes.clone(),
                 deliveries: deliveries(&addressed, now.plus(self.settings().delivery_expire_after)),
                 draft: stored.cloned().map(Box::new),

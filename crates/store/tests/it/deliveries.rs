@@ -83,6 +83,7 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
         in_reply_to: None,
         references: vec![],
         attachments: vec![],
+        extract_texts: false,
         bytes: StoredBytes::Inline(b"compressed".to_vec()),
         deliveries: deliveries.collect(),
         draft: None,

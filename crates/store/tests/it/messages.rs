@@ -76,6 +76,7 @@ pub(crate) fn mail(
         in_reply_to: answers.first().map(|id| bracketed(id)),
         references: answers.iter().map(|id| bracketed(id)).collect(),
         attachments: Vec::new(),
+        extract_texts: false,
         bytes: StoredBytes::Inline(b"raw".to_vec()),
         deliveries: Vec::new(),
         draft: None,

@@ -26,6 +26,7 @@ async fn with_file(world: &World, scope: &Scope, id: &str) -> AttachmentId {
     };
     let mut new = mail(world, scope, id, 0, &[], &[]);
     new.attachments = vec![file];
+    new.extract_texts = true;
     put(world, new).await;
     attachment_id
 }
@@ -67,6 +68,25 @@ async fn organizations_take_turns_and_a_job_has_one_worker() {
         let again = lease_all(&world, "three").await;
         assert_eq!((again.len(), again[0].attempts), (6, 1));
         assert!(!world.store.finish_text_job(&first, Vec::new()).await.expect("too late"));
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_back_is_there_for_the_next_as_if_nobody_had_begun_it() {
+    for world in worlds().await {
+        let scope = inbox(&world, "desk").await;
+        with_file(&world, &scope, "a").await;
+        let first = lease(&world, None, "one").await.expect("a job");
+        assert_eq!(lease(&world, None, "two").await, None);
+        world.store.release_text_job(&first, world.now()).await.expect("given back");
+        let second = lease(&world, None, "two").await.expect("the same job");
+        assert_eq!((second.message_key, second.attempts), (first.message_key, 0));
+        // Too late: it has another worker.
+        world.store.release_text_job(&first, world.now()).await.expect("nothing happens");
+        assert_eq!(lease(&world, None, "three").await, None);
+        assert!(world.store.finish_text_job(&second, Vec::new()).await.expect("finished"));
+        world.store.release_text_job(&second, world.now()).await.expect("nothing happens");
+        assert_eq!(lease(&world, None, "three").await, None);
     }
 }
 

@@ -86,6 +86,7 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
         in_reply_to: None,
         references: Vec::new(),
         attachments: Vec::new(),
+        extract_texts: false,
         bytes,
         deliveries: if sent { vec![delivery] } else { Vec::new() },
         draft: None,

@@ -233,6 +233,7 @@ fn message(world: &World, inbox: &Scope, n: usize) -> NewMessage {
     }
     new.aliases = vec![format!("<alias{n}@x>")];
     if n % 4 == 3 {
+        new.extract_texts = true;
         new.attachments = vec![Attachment {
             attachment_id: AttachmentId::new(&*world.ids, world.now()),
             part: 1,
