@@ -14,7 +14,7 @@ use podmail_blob::INLINE_BYTES;
 use podmail_domain::thread::{Attachment, Direction};
 use podmail_domain::{AttachmentId, EmailAddress, InboxKey, MessageId, Timestamp};
 use podmail_mime::Parsed;
-use podmail_store::{NewMessage, Route, Scope, Stored, StoredBytes};
+use podmail_store::{Announce, NewMessage, Route, Scope, Stored, StoredBytes};
 
 use crate::{App, Result};
 use policy::{Decision, Facts, decide};
@@ -323,6 +323,7 @@ impl App {
         NewMessage {
             scope: scope.clone(),
             direction: Direction::Received,
+            announce: Announce::default(),
             message_id: usable.map_or_else(|| substitute.clone(), MessageId::new),
             substitute,
             aliases,

@@ -2,18 +2,21 @@
 //!
 //! A leased row is `ready` with a lease token and a `due_at` in the future: a worker that dies loses its lease when
 //! that time comes, not the work. Everything that a worker reports names its token, so that one that lost its lease
-//! changes nothing. What one attempt brings commits together, see [`finish`].
+//! changes nothing. What one attempt brings commits together, see [`finish`]; what is learned after a delivery ended comes
+//! in through [`report`].
 
 mod finish;
+mod record;
+mod report;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use podmail_domain::{
-    DeliveryId, DomainName, InboxId, InboxKey, MessageId, MessageKey, PodId, ThreadId, Timestamp,
-};
+use podmail_domain::{DeliveryId, DomainName, InboxId, MessageId, MessageKey, PodId, ThreadId, Timestamp};
 
 pub use finish::{DeliveryOutcome, DeliveryReport, Finished};
+pub use record::SentMessage;
+pub use report::{BounceReport, Complainer, Complaint, Reported, ReportedMessage};
 
 use crate::db::{Query, Value, args};
 use crate::dialect;
@@ -349,9 +352,4 @@ fn claim(candidate: &CandidateRow, token: &str, mut rows: Vec<LeasedRow>) -> Res
             })
             .collect::<Result<_>>()?,
     }))
-}
-
-/// The incarnation of the sending inbox.
-fn inbox_of(claim: &DeliveryClaim) -> Result<InboxKey> {
-    claim.scope.inbox_key()
 }

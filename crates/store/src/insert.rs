@@ -27,6 +27,8 @@ pub struct NewMessage {
     pub scope: Scope,
     /// Came or goes.
     pub direction: Direction,
+    /// Whether its arrival is announced; of received messages.
+    pub announce: Announce,
     /// Its id, unless another mail of the inbox already has it.
     pub message_id: MessageId,
     /// The id it gets then.
@@ -77,6 +79,16 @@ pub struct NewMessage {
     pub draft: Option<Box<crate::drafts::DraftClaim>>,
     /// Key and request hash of an idempotent send.
     pub idempotency: Option<(String, String)>,
+}
+
+/// Whether the arrival of a message is an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announce {
+    /// One of `message.received*`, as the labels say.
+    #[default]
+    Arrival,
+    /// None: nobody shall answer it.
+    Nothing,
 }
 
 /// One recipient of a send.
@@ -455,7 +467,7 @@ fn collect(rows: &mut Rows, tx: &Tx, new: &NewMessage, message: &Message, inbox:
         rows.label_events.push_back(label_event(message, inbox.next_seq, label, true, message.created_at));
         inbox.next_seq += 1;
     }
-    if message.direction == Direction::Received {
+    if message.direction == Direction::Received && new.announce == Announce::Arrival {
         let kind = EventType::received(&message.labels);
         rows.events.push_back(event_values(tx, message, kind, &message_facts(message)));
     }

@@ -1,5 +1,5 @@
-//! Settings of the installation itself that it makes once and keeps: signing keys, secrets. Several nodes may start
-//! at once, so the first writer wins and everybody uses what is stored.
+//! Settings of the installation itself: signing keys and secrets that it makes once and keeps, and switches of the operator.
+//! Several nodes may start at once, so of what is made the first writer wins and everybody uses what is stored.
 
 use crate::db::args;
 use crate::{Error, Result, Store};
@@ -27,6 +27,22 @@ impl Store {
                 let row: Option<(String,)> =
                     tx.one("SELECT value FROM installation WHERE name = $1", args![name.as_str()]).await?;
                 row.map(|(value,)| value).ok_or(Error::Race)
+            })
+        })
+        .await
+    }
+
+    /// Stores a value, whatever was there.
+    pub async fn set_installation_value(&self, name: &str, value: &str) -> Result<()> {
+        self.write((name.to_owned(), value.to_owned()), |tx, (name, value)| {
+            Box::pin(async move {
+                tx.run(
+                    "INSERT INTO installation (name, value) VALUES ($1, $2) \
+                     ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    args![name.as_str(), value.as_str()],
+                )
+                .await?;
+                Ok(())
             })
         })
         .await

@@ -42,7 +42,8 @@ use podmail_domain::IdSource;
 
 pub use db::{Engine, Location};
 pub use deliveries::{
-    ClaimedRecipient, DeliveryClaim, DeliveryContent, DeliveryOutcome, DeliveryReport, Finished, LeaseRequest,
+    BounceReport, ClaimedRecipient, Complainer, Complaint, DeliveryClaim, DeliveryContent, DeliveryOutcome,
+    DeliveryReport, Finished, LeaseRequest, Reported, ReportedMessage, SentMessage,
 };
 pub use domains::{
     Domain, DomainAdmission, DomainChange, DomainCreated, DomainFlags, DomainStatus, NewDomain, NextCheck,
@@ -59,7 +60,7 @@ pub use inboxes::{
     GoverningDomain, Inbox, InboxChange, InboxChanged, InboxCreated, InboxPlace, Metadata, MetadataChange,
     NewInbox, PurgeStep, SubdomainUse,
 };
-pub use insert::{NewDelivery, NewMessage, Stored};
+pub use insert::{Announce, NewDelivery, NewMessage, Stored};
 pub use keys::{
     ApiKey, ApiKeyChange, KeyFamily, KeyLevel, KeyRegistered, KeySecret, KeyWritten, NewApiKey, NewPublicKey,
     PublicKey,

@@ -449,7 +449,7 @@ pub(crate) async fn suppress(
 }
 
 impl Store {
-    /// Keeps an address from being mailed again: see [`Suppression`].
+    /// Keeps an address from being mailed again, at the level of the tenant that the scope lies in: see [`Suppression`].
     pub async fn suppress(
         &self,
         inbox: &Scope,

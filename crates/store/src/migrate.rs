@@ -72,6 +72,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0015_take_turns_with_texts.sql"),
         postgres: include_str!("../migrations/postgres/0015_take_turns_with_texts.sql"),
     },
+    Step {
+        version: 16,
+        name: "take reports",
+        sqlite: include_str!("../migrations/sqlite/0016_take_reports.sql"),
+        postgres: include_str!("../migrations/postgres/0016_take_reports.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

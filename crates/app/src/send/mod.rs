@@ -15,7 +15,7 @@ use podmail_api_types::messages::Sent;
 use podmail_domain::thread::Direction;
 use podmail_domain::{MessageId, OrganizationId, Permission, Timestamp};
 use podmail_mime::Mailbox;
-use podmail_store::{DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
+use podmail_store::{Announce, DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
 
 pub use check::{AttachmentInput, Draft, Given, SendInput};
 
@@ -209,6 +209,7 @@ impl App {
             .insert_messages(vec![NewMessage {
                 scope: scope.clone(),
                 direction: Direction::Sent,
+                announce: Announce::default(),
                 message_id: message_id.clone(),
                 substitute: MessageId::mint(self.ids(), now, inbox.inbox_id.domain()),
                 aliases: Vec::new(),

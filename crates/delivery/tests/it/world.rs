@@ -14,9 +14,9 @@ use podmail_domain::{Clock as _, DomainName, IdSource, InboxId, MessageId};
 use podmail_egress::{Egress, Policy};
 use podmail_jobs::{Stopped, Tasks};
 use podmail_store::{
-    DomainCreated, DomainFlags, DomainStatus, InboxCreated, InboxPlace, KeySecret, Limits, Location,
-    NewDelivery, NewDomain, NewInbox, NewMessage, NewOrganization, Order, Position, Scope, Store, Stored,
-    StoredBytes,
+    Announce, DomainCreated, DomainFlags, DomainStatus, InboxCreated, InboxPlace, KeySecret, Limits,
+    Location, NewDelivery, NewDomain, NewInbox, NewMessage, NewOrganization, Order, Position, Scope, Store,
+    Stored, StoredBytes,
 };
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 use serde_json::Value;
@@ -147,6 +147,7 @@ impl World {
         let new = NewMessage {
             scope: scope.clone(),
             direction: Direction::Sent,
+            announce: Announce::default(),
             message_id: MessageId::new(id),
             substitute: MessageId::new("<substitute@x>"),
             aliases: vec![],

@@ -6,6 +6,7 @@ mod hostile;
 mod newsletters;
 mod quoting;
 mod replies;
+mod reports;
 
 /// Bytes of every message of the corpus with its name.
 fn corpus() -> Vec<(String, Vec<u8>)> {

@@ -122,6 +122,8 @@ pub struct SendingDomain {
     pub domain: DomainName,
     /// Whether mail may be sent from it.
     pub may_send: bool,
+    /// Whether mail to one recipient gets List-Unsubscribe of our own.
+    pub unsubscribe_links: bool,
     /// Selector, the `s=` of signatures.
     pub selector: String,
     /// Private key, PKCS#8 in DER.
@@ -290,20 +292,43 @@ impl Store {
         scope: &Scope,
         governing_domain: &str,
     ) -> Result<Option<SendingDomain>> {
-        let found: Option<(String, i64, String, Vec<u8>)> = self
+        let found: Option<(String, i64, i64, String, Vec<u8>)> = self
             .reader()
             .await?
             .one(
-                "SELECT domain, sending, dkim_selector, dkim_private FROM domains \
+                "SELECT domain, sending, unsubscribe_links, dkim_selector, dkim_private FROM domains \
                  WHERE organization_id = $1 AND domain = $2",
                 args![scope.organization(), governing_domain],
             )
             .await?;
         found
-            .map(|(domain, sending, selector, private_pkcs8)| {
-                let domain = id(&domain, DomainName::parse)?;
-                Ok(SendingDomain { domain, may_send: sending != 0, selector, private_pkcs8 })
+            .map(|(domain, sending, links, selector, private_pkcs8)| {
+                Ok(SendingDomain {
+                    domain: id(&domain, DomainName::parse)?,
+                    may_send: sending != 0,
+                    unsubscribe_links: links != 0,
+                    selector,
+                    private_pkcs8,
+                })
             })
             .transpose()
+    }
+
+    /// Switches List-Unsubscribe of our own on or off for a domain, whoever owns it: for operators. `false`: nobody has
+    /// it.
+    pub async fn set_unsubscribe_links(&self, domain: &DomainName, on: bool) -> Result<bool> {
+        self.write((domain.clone(), on), |tx, (domain, on)| {
+            Box::pin(async move {
+                let Some(owner) = owner(tx, domain.as_str()).await? else { return Ok(false) };
+                let changed = tx
+                    .run(
+                        "UPDATE domains SET unsubscribe_links = $3 WHERE organization_id = $1 AND domain = $2",
+                        args![owner, domain, *on],
+                    )
+                    .await?;
+                Ok(changed > 0)
+            })
+        })
+        .await
     }
 }

@@ -7,9 +7,9 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{InboxId, MessageId, PodId, Timestamp};
 use podmail_store::{
-    CleanBefore, Cleaned, DeliveryClaim, DeliveryOutcome, DeliveryReport, Event, Finished, InboxCreated,
-    InboxPlace, KeySecret, LeaseRequest, Limits, NewDelivery, NewInbox, NewMessage, NewOrganization,
-    Position, Scope, Stored, StoredBytes,
+    Announce, CleanBefore, Cleaned, DeliveryClaim, DeliveryOutcome, DeliveryReport, Event, Finished,
+    InboxCreated, InboxPlace, KeySecret, LeaseRequest, Limits, NewDelivery, NewInbox, NewMessage,
+    NewOrganization, Position, Scope, Stored, StoredBytes,
 };
 use serde_json::{Value, json};
 
@@ -64,6 +64,7 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
     let new = NewMessage {
         scope: scope.clone(),
         direction: Direction::Sent,
+        announce: Announce::default(),
         message_id: MessageId::new(id),
         substitute: MessageId::new("<substitute@x>"),
         aliases: vec![],

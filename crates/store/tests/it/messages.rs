@@ -6,9 +6,9 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{InboxId, MessageId, Timestamp};
 use podmail_store::{
-    CleanBefore, InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter, NewDelivery,
-    NewInbox, NewMessage, NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes, ThreadFilter,
-    ThreadRelabelled, ThreadTime,
+    Announce, CleanBefore, InboxCreated, InboxPlace, KeySecret, LabelChange, Limits, MessageFilter,
+    NewDelivery, NewInbox, NewMessage, NewOrganization, Order, Relabelled, Scope, Stored, StoredBytes,
+    ThreadFilter, ThreadRelabelled, ThreadTime,
 };
 
 use crate::{World, worlds};
@@ -57,6 +57,7 @@ pub(crate) fn mail(
     NewMessage {
         scope: scope.clone(),
         direction: Direction::Received,
+        announce: Announce::default(),
         message_id: MessageId::new(&bracketed(id)),
         substitute: MessageId::mint(&*world.ids, now, "pm.test"),
         aliases: Vec::new(),

@@ -32,6 +32,10 @@ pub(crate) const CROSSING: &[(&str, &str)] = &[
     ("SELECT txn, seq, organization_id, pod_id", "likewise; each event brings its scope"),
     ("WITH due AS (SELECT organization_id, inbox_key, message_key", "leasing: each row brings its scope"),
     ("SELECT organization_id, webhook_id, delivery_id, due_at FROM webhook_deliveries", "leasing, likewise"),
+    (
+        "SELECT organization_id, pod_id, inbox_id, governing_domain FROM inboxes WHERE inbox_key",
+        "a report names the inbox by its key alone, which is random; the row brings its scope",
+    ),
     ("SELECT organization_id FROM text_jobs", "who has the next turn"),
     (
         "SELECT inbox_key, message_key, attempts FROM text_jobs WHERE (organization_id, due_at) >=",

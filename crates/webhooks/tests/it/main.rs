@@ -19,8 +19,8 @@ use podmail_domain::{ApiKeyId, Clock, EventType, IdSource, InboxId, MessageId, P
 use podmail_egress::{Egress, Policy};
 use podmail_jobs::{Stopped, Tasks};
 use podmail_store::{
-    InboxCreated, InboxPlace, KeySecret, Limits, Location, NewInbox, NewMessage, NewOrganization, Scope,
-    Store, Stored, StoredBytes,
+    Announce, InboxCreated, InboxPlace, KeySecret, Limits, Location, NewInbox, NewMessage, NewOrganization,
+    Scope, Store, Stored, StoredBytes,
 };
 use podmail_testkit::{Database, FakeClock, TestIds, databases};
 
@@ -147,6 +147,7 @@ impl World {
         let new = NewMessage {
             scope: self.desk.clone(),
             direction: Direction::Received,
+            announce: Announce::default(),
             message_id: MessageId::new(&format!("<{name}@x.test>")),
             substitute: MessageId::mint(&*self.ids, now, "pm.test"),
             aliases: Vec::new(),

@@ -9,7 +9,7 @@ use podmail_app::webhooks::CreateWebhook;
 use podmail_dns::Mx;
 use podmail_domain::thread::Direction;
 use podmail_domain::{Clock as _, EventType, MessageId};
-use podmail_store::{NewDelivery, NewMessage, Stored, StoredBytes};
+use podmail_store::{Announce, NewDelivery, NewMessage, Stored, StoredBytes};
 use serde_json::{Value, json};
 
 use crate::sink::{Post, Say, Sink};
@@ -34,6 +34,7 @@ async fn send(world: &World, recipients: &[&str]) -> String {
     let new = NewMessage {
         scope: world.desk.clone(),
         direction: Direction::Sent,
+        announce: Announce::default(),
         message_id: MessageId::new("<out@pm.test>"),
         substitute: MessageId::new("<substitute@pm.test>"),
         aliases: Vec::new(),

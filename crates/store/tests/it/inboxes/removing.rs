@@ -6,8 +6,8 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{MessageId, Permissions};
 use podmail_store::{
-    InboxCreated, KeySecret, MessageFilter, NewApiKey, NewDelivery, NewMessage, Order, Scope, Stored,
-    StoredBytes,
+    Announce, InboxCreated, KeySecret, MessageFilter, NewApiKey, NewDelivery, NewMessage, Order, Scope,
+    Stored, StoredBytes,
 };
 
 use super::{at, create, listed, made, narrowed, on_own_domain, organization};
@@ -67,6 +67,7 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
     NewMessage {
         scope: scope.clone(),
         direction,
+        announce: Announce::default(),
         message_id: id(format!("m{n}@pm.test")),
         substitute: id(format!("s{n}@pm.test")),
         aliases: vec![format!("<alias{n}@pm.test>")],
