@@ -161,6 +161,8 @@ pub(crate) struct Doc {
     pub(crate) about: &'static str,
     pub(crate) params: Vec<Param>,
     pub(crate) body: Option<SchemaOf>,
+    /// Media type of the body.
+    pub(crate) body_media: &'static str,
     /// Members of the body that may be left out but not be null.
     pub(crate) not_null: &'static [&'static str],
     pub(crate) answer: Answer,
@@ -178,6 +180,7 @@ pub(crate) const fn doc(operation: &'static str, summary: &'static str) -> Doc {
         about: "",
         params: Vec::new(),
         body: None,
+        body_media: "application/json",
         not_null: &[],
         answer: Answer::Nothing,
         statuses: &[],
@@ -203,6 +206,12 @@ impl Doc {
     pub(crate) fn body<T: JsonSchema>(mut self) -> Self {
         self.body = Some(SchemaGenerator::subschema_for::<T>);
         self
+    }
+    /// The type of a body that comes as a form, of which every member is text.
+    #[must_use]
+    pub(crate) fn form<T: JsonSchema>(mut self) -> Self {
+        self.body_media = "application/x-www-form-urlencoded";
+        self.body::<T>()
     }
     /// Members of the body that may be left out but not be null.
     #[must_use]

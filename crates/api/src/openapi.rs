@@ -129,7 +129,7 @@ fn operation(
         let needed = request_members(doc).iter().any(|member| member.required);
         operation.insert(
             "requestBody".to_owned(),
-            json!({ "required": needed, "content": { "application/json": { "schema": schema } } }),
+            json!({ "required": needed, "content": { doc.body_media: { "schema": schema } } }),
         );
     }
     let mut answers = Map::new();

@@ -13,10 +13,12 @@ use podmail_domain::{DomainName, PodId, source};
 use podmail_jobs::{AfterLast, RetrySchedule};
 use podmail_store::{DeliveryOutcome, DeliveryReport, LeaseRequest, StoredBytes};
 
+pub(crate) use outcome::reported;
 pub use outcome::{Answer, Attempt, Summary};
 pub use podmail_store::{ClaimedRecipient, DeliveryClaim};
 
 use crate::messages::heavy;
+use crate::reports::address::{Purpose, ReportAddress};
 use crate::{App, Result};
 
 /// Raw bytes of one message at most: what sends are limited to, with room for what composing adds.
@@ -119,17 +121,21 @@ impl App {
         let Some(compressed) = compressed else { return Ok(None) };
         let raw = heavy(move || decompress(&compressed, MESSAGE_BYTES)).await??;
         let inbox = claim.scope.inbox().map(|inbox| inbox.id.clone());
+        let inbox_key = claim.scope.inbox().map(|inbox| inbox.key);
         let address = inbox.as_ref().map_or("", |inbox| inbox.as_str());
         // An inbox that is gone leaves its domain in its address.
         let own = content.governing_domain.or_else(|| {
             let domain = inbox.as_ref().map_or("", |inbox| inbox.domain());
             (!self.is_shared(domain)).then(|| domain.to_owned())
         });
-        let (envelope_from, signing_domain) = match own {
-            // Below `mail.D`, whose SPF record names us: aligned, and the customer's own record stays untouched.
-            Some(domain) => (format!("bounce-{}@mail.{domain}", claim.message_key), domain),
-            None => (address.to_owned(), self.settings().domain.clone()),
+        let envelope_from = match inbox_key {
+            Some(inbox) => {
+                let local = ReportAddress { purpose: Purpose::Bounce, inbox, message: claim.message_key };
+                format!("{local}@{}", self.report_host(own.as_deref()))
+            }
+            None => address.to_owned(),
         };
+        let signing_domain = own.unwrap_or_else(|| self.settings().domain.clone());
         Ok(Some(OutboundMail { raw: raw.into(), envelope_from, signing_domain }))
     }
 
@@ -158,7 +164,7 @@ impl App {
         Ok(if registered { Served::Registered } else { Served::Elsewhere })
     }
 
-    fn is_shared(&self, domain: &str) -> bool {
+    pub(crate) fn is_shared(&self, domain: &str) -> bool {
         let shared = &self.settings().domain;
         domain == shared || domain.strip_suffix(shared.as_str()).is_some_and(|rest| rest.ends_with('.'))
     }

@@ -18,12 +18,15 @@ pub mod organizations;
 pub mod pods;
 pub mod readable;
 pub mod receive;
+pub mod reports;
 mod retention;
 pub mod search;
 pub mod send;
 mod settings;
+mod signed;
 pub mod texts;
 pub mod threads;
+pub mod unsubscribe;
 pub mod webhooks;
 
 use std::collections::HashSet;
@@ -60,7 +63,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     settings: Settings,
-    /// Hexadecimal key of download links, read once from the installation's row.
+    /// Hexadecimal key of signed tokens, read once from the installation's row.
     link_key: OnceLock<String>,
     /// Idempotency keys whose send is running on this node.
     sending: Mutex<HashSet<(OrganizationId, String)>>,

@@ -1,17 +1,11 @@
 //! Download links: bearer secrets that work without a key, bound to one object, signed (HMAC-SHA256) and expiring.
 //!
-//! A link names organization, inbox, message and what of it; the signature covers all of that and the expiry. The
-//! signing key is made once per installation and kept in its database, so that every node honours every link.
+//! A link names organization, inbox, message and what of it; the signature covers all of that and the expiry.
 
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use podmail_domain::thread::Attachment;
-use podmail_domain::{
-    AttachmentId, DraftId, InboxKey, MessageKey, OrganizationId, Timestamp, limits, source,
-};
+use podmail_domain::{AttachmentId, DraftId, InboxKey, MessageKey, OrganizationId, Timestamp, limits};
 use podmail_store::{Draft, Message, Scope};
 
 use crate::{App, Error, Result};
@@ -41,25 +35,10 @@ pub struct Download {
     pub bytes: Vec<u8>,
 }
 
-/// Setting of the installation that holds the signing key, in hexadecimal.
-const KEY: &str = "link_key";
 /// What stands before the attachment's id in a link to its text.
 const TEXT: &str = "text_";
 
 impl App {
-    /// Makes the key that signs links unless the installation has one.
-    pub(crate) async fn link_key(&self) -> Result<hmac::Key> {
-        let key = match self.inner.link_key.get() {
-            Some(key) => key.clone(),
-            None => {
-                let candidate = source::hex(&source::random::<32>(self.ids()));
-                let stored = self.store().installation_value_or_insert(KEY, &candidate).await?;
-                self.inner.link_key.get_or_init(|| stored).clone()
-            }
-        };
-        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))
-    }
-
     pub(crate) async fn link(
         &self,
         scope: &Scope,
@@ -102,10 +81,8 @@ impl App {
 
     async fn signed(&self, of: &str, what: &str, expires: Timestamp) -> Result<String> {
         let subject = format!("{of}.{what}.{}", expires.seconds());
-        let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
-        let token = URL_SAFE_NO_PAD.encode(&subject);
-        let signature = URL_SAFE_NO_PAD.encode(signature);
-        Ok(format!("{}/downloads/{token}.{signature}", self.settings().public_url.trim_end_matches('/')))
+        let token = self.token_of(&subject).await?;
+        Ok(format!("{}/downloads/{token}", self.settings().public_url.trim_end_matches('/')))
     }
 
     /// The bytes behind a link's token.
@@ -114,11 +91,7 @@ impl App {
     /// [`Error::ScopeForbidden`] when the signature is wrong or the link has expired, [`Error::NotFound`] when the
     /// message is gone.
     pub async fn download(&self, token: &str) -> Result<Download> {
-        let (subject, signature) = token.split_once('.').ok_or(Error::ScopeForbidden)?;
-        let subject = URL_SAFE_NO_PAD.decode(subject).map_err(|_| Error::ScopeForbidden)?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Error::ScopeForbidden)?;
-        hmac::verify(&self.link_key().await?, &subject, &signature).map_err(|_| Error::ScopeForbidden)?;
-        let subject = String::from_utf8(subject).map_err(|_| Error::ScopeForbidden)?;
+        let subject = self.subject_of(token).await?.ok_or(Error::ScopeForbidden)?;
         let parts: Vec<&str> = subject.split('.').collect();
         let [organization, inbox, key, what, expires] = parts.as_slice() else {
             return Err(Error::ScopeForbidden);

@@ -3,9 +3,6 @@
 //! The image's address names the message and is signed with the installation's link key, so nobody marks what he has not
 //! been sent. It lies on the `link` host of the sending domain, whose owner has to have asked for it.
 
-use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use podmail_domain::{DomainName, InboxKey, MessageId, OrganizationId};
 use podmail_store::{Inbox, Scope};
 
@@ -14,8 +11,6 @@ use crate::{App, Error, Result};
 
 /// What tokens of opens begin with, so that none is taken for a download link or the other way round.
 const KIND: &str = "open";
-/// Longest token that is looked at, in bytes.
-const TOKEN_BYTES_MAX: usize = 2_048;
 
 impl App {
     /// The host of tracking images for mail of this inbox.
@@ -50,8 +45,7 @@ impl App {
         message: &MessageId,
     ) -> Result<String> {
         let subject = format!("{KIND}.{}.{inbox}.{message}", scope.organization());
-        let signature = hmac::sign(&self.link_key().await?, subject.as_bytes());
-        let token = format!("{}.{}", URL_SAFE_NO_PAD.encode(&subject), URL_SAFE_NO_PAD.encode(signature));
+        let token = self.token_of(&subject).await?;
         // Scheme and port are those under which this server is reached.
         let public = &self.settings().public_url;
         let (scheme, rest) = public.split_once("://").unwrap_or(("https", public));
@@ -76,19 +70,7 @@ impl App {
     }
 
     async fn opened(&self, token: &str) -> Result<Option<(Scope, MessageId)>> {
-        let Some((subject, signature)) = token.split_once('.').filter(|_| token.len() <= TOKEN_BYTES_MAX)
-        else {
-            return Ok(None);
-        };
-        let (Ok(subject), Ok(signature)) =
-            (URL_SAFE_NO_PAD.decode(subject), URL_SAFE_NO_PAD.decode(signature))
-        else {
-            return Ok(None);
-        };
-        if hmac::verify(&self.link_key().await?, &subject, &signature).is_err() {
-            return Ok(None);
-        }
-        let subject = String::from_utf8(subject).unwrap_or_default();
+        let Some(subject) = self.subject_of(token).await? else { return Ok(None) };
         let mut parts = subject.splitn(4, '.');
         let (Some(KIND), Some(organization), Some(inbox), Some(message)) =
             (parts.next(), parts.next(), parts.next(), parts.next())

@@ -1,7 +1,7 @@
 //! A message arrives, from the internet or from another inbox of the installation. A list of named steps:
 //! `route` finds inboxes, `policy` returns one `Decision`, `arrival` describes the mail, and the
 //! store picks the thread and writes message, labels, thread and event in one transaction. Only then is the sender
-//! told "250".
+//! told "250". Mail to addresses of the server itself goes to `reports`.
 
 mod authenticate;
 mod policy;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use podmail_blob::INLINE_BYTES;
 use podmail_domain::thread::{Attachment, Direction};
-use podmail_domain::{AttachmentId, EmailAddress, InboxKey, MessageId, Timestamp};
+use podmail_domain::{AttachmentId, AuthenticationResults, EmailAddress, InboxKey, MessageId, Timestamp};
 use podmail_mime::Parsed;
 use podmail_store::{Announce, NewMessage, Route, Scope, Stored, StoredBytes};
 
+use crate::reports::Destination;
 use crate::{App, Result};
 use policy::{Decision, Facts, decide};
 
@@ -86,32 +87,71 @@ pub enum InternalOutcome {
 }
 
 /// What is the same for every inbox that gets a mail.
-struct Mail {
+#[derive(Debug)]
+pub(crate) struct Mail {
     parsed: Parsed,
     fingerprint: String,
     compressed: Vec<u8>,
     size: u64,
 }
 
+/// A mail that is let in.
+struct Judged {
+    labels: Vec<String>,
+    authentication: Option<AuthenticationResults>,
+}
+
+impl Refusal {
+    fn internal(self) -> InternalOutcome {
+        InternalOutcome::Refused { code: self.code, enhanced: self.enhanced.to_owned(), text: self.text }
+    }
+}
+
 impl App {
-    /// Whether mail to this address has an inbox: asked at RCPT.
-    pub async fn has_inbox(&self, address: &str) -> Result<bool> {
-        Ok(!self.route(std::slice::from_ref(&address.to_owned())).await?.is_empty())
+    /// Whether mail to this address is taken, by an inbox or by the server itself: asked at RCPT.
+    pub async fn takes_mail(&self, address: &str) -> Result<bool> {
+        Ok(self.destination(address).await?.is_some()
+            || !self.route(std::slice::from_ref(&address.to_owned())).await?.is_empty())
     }
 
     /// Takes a mail from the internet. When this returns [`Received::Accepted`], it is durable.
     pub async fn receive(&self, incoming: &Incoming, raw: Bytes) -> Result<Received> {
         let routes = self.route(&incoming.recipients).await?;
-        if routes.is_empty() {
+        let mut destinations = Vec::new();
+        for recipient in &incoming.recipients {
+            destinations.extend(self.destination(recipient).await?);
+        }
+        if routes.is_empty() && destinations.is_empty() {
             return Ok(Received::Refused(unknown_recipient()));
         }
         let traced = self.traced(incoming, &raw);
-        match self.deliver(&routes, incoming, &raw, traced).await? {
-            Ok(stored) if stored.iter().all(|stored| *stored == Stored::Gone) => {
-                Ok(Received::Refused(unknown_recipient()))
+        let mail = self.read(&traced).await?;
+        // Who knows a return path need not prove more; everybody else is checked once for all.
+        let open = !routes.is_empty() || destinations.iter().any(Destination::is_open);
+        let judged = if open { Some(self.judge(incoming, &mail, &raw, &traced).await?) } else { None };
+        let refused = judged.as_ref().and_then(|judged| judged.as_ref().err());
+        let mut answer = Received::Accepted;
+        if !destinations.is_empty() {
+            let report = self.read_report(&traced).await?;
+            for destination in &destinations {
+                let taken = match refused {
+                    Some(refusal) if destination.is_open() => Some(refusal.clone()),
+                    _ => self.take(destination, &mail, report.as_ref()).await?,
+                };
+                if let Some(refusal) = taken {
+                    answer = Received::Refused(refusal);
+                }
             }
-            Ok(_) => Ok(Received::Accepted),
-            Err(refusal) => Ok(Received::Refused(refusal)),
+        }
+        // An inbox's answer counts before the server's own: what is repeated to the server changes nothing.
+        match judged {
+            Some(Err(refusal)) => Ok(Received::Refused(refusal)),
+            Some(Ok(judged)) if !routes.is_empty() => {
+                let stored = self.deliver(&routes, &mail, &judged).await?;
+                let gone = stored.iter().all(|stored| *stored == Stored::Gone);
+                Ok(if gone { Received::Refused(unknown_recipient()) } else { Received::Accepted })
+            }
+            Some(Ok(_)) | None => Ok(answer),
         }
     }
 
@@ -122,15 +162,18 @@ impl App {
         recipients: &[String],
         raw: Bytes,
     ) -> Result<Vec<(String, InternalOutcome)>> {
-        let mut local = Vec::new();
+        let (mut local, mut destinations) = (Vec::new(), Vec::new());
         let mut outcomes = Vec::with_capacity(recipients.len());
         for recipient in recipients {
             match self.route(std::slice::from_ref(recipient)).await?.into_iter().next() {
                 Some(route) => local.push((recipient.clone(), route)),
-                None => outcomes.push((recipient.clone(), InternalOutcome::NotLocal)),
+                None => match self.destination(recipient).await? {
+                    Some(destination) => destinations.push((recipient.clone(), destination)),
+                    None => outcomes.push((recipient.clone(), InternalOutcome::NotLocal)),
+                },
             }
         }
-        if local.is_empty() {
+        if local.is_empty() && destinations.is_empty() {
             return Ok(outcomes);
         }
         let incoming = Incoming {
@@ -141,20 +184,31 @@ impl App {
             tls: false,
         };
         let traced = self.traced(&incoming, &raw);
+        let mail = self.read(&traced).await?;
+        if !destinations.is_empty() {
+            let report = self.read_report(&traced).await?;
+            for (recipient, destination) in destinations {
+                let refused = self.take(&destination, &mail, report.as_ref()).await?;
+                outcomes
+                    .push((recipient, refused.map_or(InternalOutcome::Stored, |refusal| refusal.internal())));
+            }
+        }
+        if local.is_empty() {
+            return Ok(outcomes);
+        }
         let mut routes: Vec<Route> = Vec::new();
         for (_, route) in &local {
             if !routes.iter().any(|known| known.scope == route.scope) {
                 routes.push(route.clone());
             }
         }
-        let result = self.deliver(&routes, &incoming, &raw, traced).await?;
+        let result = match self.judge(&incoming, &mail, &raw, &traced).await? {
+            Ok(judged) => Ok(self.deliver(&routes, &mail, &judged).await?),
+            Err(refusal) => Err(refusal),
+        };
         for (recipient, route) in local {
             let outcome = match &result {
-                Err(refusal) => InternalOutcome::Refused {
-                    code: refusal.code,
-                    enhanced: refusal.enhanced.to_owned(),
-                    text: refusal.text.clone(),
-                },
+                Err(refusal) => refusal.clone().internal(),
                 Ok(stored) => match routes.iter().zip(stored).find(|(known, _)| known.scope == route.scope) {
                     Some((_, Stored::Gone)) => InternalOutcome::NotLocal,
                     _ => InternalOutcome::Stored,
@@ -227,25 +281,24 @@ impl App {
         traced.into()
     }
 
-    /// Stores a mail in inboxes; the outcomes are in the order of `routes`. `original` came in, `raw` is what is stored.
-    async fn deliver(
+    /// Everything about a mail that does not depend on who gets it. `traced` is what is stored.
+    async fn read(&self, traced: &Bytes) -> Result<Mail> {
+        let raw = traced.clone();
+        inline_or_heavy(raw.len(), move || Mail::of(&raw)).await
+    }
+
+    /// Whether a mail is let in. `original` came in, `traced` is what is stored.
+    async fn judge(
         &self,
-        routes: &[Route],
         incoming: &Incoming,
+        mail: &Mail,
         original: &Bytes,
-        raw: Bytes,
-    ) -> Result<std::result::Result<Vec<Stored>, Refusal>> {
-        let now = self.now();
-        let mail = if raw.len() <= INLINE_WORK_BYTES {
-            Mail::of(&raw)
-        } else {
-            let raw = raw.clone();
-            crate::messages::heavy(move || Mail::of(&raw)).await?
-        };
-        let verdict = self.check_sender(incoming, &mail, original).await?;
+        traced: &Bytes,
+    ) -> Result<std::result::Result<Judged, Refusal>> {
+        let verdict = self.check_sender(incoming, mail, original).await?;
         let decision = decide(&Facts {
             received_headers: mail.parsed.received_count,
-            is_spam: memchr::memmem::find(&raw, GTUBE).is_some(),
+            is_spam: memchr::memmem::find(traced, GTUBE).is_some(),
             mode: self.settings().inbound_authentication,
             verdict: verdict.as_ref(),
             sender_domain: authenticate::sender_domain(incoming),
@@ -258,10 +311,15 @@ impl App {
             (None, Some(_)) => None,
             (None, None) => Some(authenticate::passed()),
         };
-        let labels = match decision {
-            Decision::Accept { labels } => labels,
-            Decision::Refuse(refusal) => return Ok(Err(refusal)),
-        };
+        Ok(match decision {
+            Decision::Accept { labels } => Ok(Judged { labels, authentication }),
+            Decision::Refuse(refusal) => Err(refusal),
+        })
+    }
+
+    /// Stores a mail in inboxes; the outcomes are in the order of `routes`.
+    async fn deliver(&self, routes: &[Route], mail: &Mail, judged: &Judged) -> Result<Vec<Stored>> {
+        let now = self.now();
         let mut arrivals = Vec::with_capacity(routes.len());
         let mut objects = Vec::new();
         for route in routes {
@@ -270,12 +328,12 @@ impl App {
                 StoredBytes::Object(name) => Some(name.clone()),
                 StoredBytes::Inline(_) => None,
             });
-            let mut labels = labels.clone();
+            let mut labels = judged.labels.clone();
             if route.listed && self.is_blocked(&route.scope, &mail.parsed).await? {
                 labels.push("blocked".to_owned());
             }
-            let arrival = self.arrival(&route.scope, &mail, &labels, bytes, now);
-            arrivals.push(NewMessage { authentication: authentication.clone(), ..arrival });
+            let arrival = self.arrival(&route.scope, mail, &labels, bytes, now);
+            arrivals.push(NewMessage { authentication: judged.authentication.clone(), ..arrival });
         }
         let stored = self.store().insert_messages(arrivals).await?;
         let unused = objects
@@ -285,7 +343,7 @@ impl App {
             .filter_map(|(object, _)| object)
             .collect();
         self.discard(unused).await;
-        Ok(Ok(stored))
+        Ok(stored)
     }
 
     /// Puts large bytes into the blob store, before the row that refers to them is written.
@@ -299,7 +357,8 @@ impl App {
         Ok(StoredBytes::Object(name))
     }
 
-    fn arrival(
+    /// A mail as it is stored in an inbox.
+    pub(crate) fn arrival(
         &self,
         scope: &Scope,
         mail: &Mail,
@@ -322,6 +381,7 @@ impl App {
         let attachments = self.attachments(parsed, now);
         NewMessage {
             scope: scope.clone(),
+            key: None,
             direction: Direction::Received,
             announce: Announce::default(),
             message_id: usable.map_or_else(|| substitute.clone(), MessageId::new),
@@ -370,7 +430,20 @@ impl App {
     }
 }
 
+/// Runs work on the bytes of a mail: off the reactor when there are many.
+pub(crate) async fn inline_or_heavy<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if bytes <= INLINE_WORK_BYTES { Ok(work()) } else { crate::messages::heavy(work).await }
+}
+
 impl Mail {
+    /// The bytes as they are stored.
+    pub(crate) fn compressed(&self) -> &[u8] {
+        &self.compressed
+    }
+
     fn of(raw: &[u8]) -> Self {
         Self {
             parsed: podmail_mime::parse(raw),

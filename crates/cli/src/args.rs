@@ -198,7 +198,7 @@ enum Commands {
     /// Allow and block lists
     #[command(subcommand)]
     List(List),
-    /// Customers' domains
+    /// Domains that mail is sent from
     #[command(subcommand)]
     Domain(Domain),
 }
@@ -290,6 +290,16 @@ enum List {
 
 #[derive(Debug, Subcommand)]
 enum Domain {
+    /// Offer one-click unsubscription in mail from a domain that goes to one recipient
+    Unsubscribe {
+        #[arg(value_name = "DOMAIN")]
+        sending_domain: String,
+        #[arg(value_name = "on|off", value_parser = on_off, action = clap::ArgAction::Set)]
+        switch: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Check a domain's records now
     Verify {
         #[arg(value_name = "DOMAIN")]
@@ -351,6 +361,9 @@ impl From<Commands> for Command {
             }
             Commands::List(List::Remove { address, organization, pod, json }) => {
                 (AdminCommand::ListRemove { address, organization, pod }, json)
+            }
+            Commands::Domain(Domain::Unsubscribe { sending_domain, switch, json }) => {
+                (AdminCommand::DomainUnsubscribe { domain: sending_domain, on: switch }, json)
             }
             Commands::Domain(Domain::Verify { customer_domain, force, json }) => {
                 (AdminCommand::DomainVerify { domain: customer_domain, force }, json)

@@ -56,6 +56,7 @@ fn json(result: &AdminOutput) -> serde_json::Result<String> {
         AdminOutput::Organizations(value) => serde_json::to_string(value),
         AdminOutput::KeyCreated(value) => serde_json::to_string(value),
         AdminOutput::Domain(value) => serde_json::to_string(value),
+        AdminOutput::DomainUnsubscribe(value) => serde_json::to_string(value),
         AdminOutput::ListEntriesRemoved(value) => serde_json::to_string(value),
         AdminOutput::Doctor(value) => serde_json::to_string(value),
         AdminOutput::Migrated(value) => serde_json::to_string(value),
@@ -110,6 +111,10 @@ fn people(result: &AdminOutput) -> String {
                 records(&domain.records)
             )
         }
+        AdminOutput::DomainUnsubscribe(domain) => pairs(&[
+            ("domain", &domain.domain),
+            ("unsubscribe", if domain.unsubscribe { "on" } else { "off" }),
+        ]),
         AdminOutput::Doctor(report) => {
             let mut text = String::new();
             for finding in &report.findings {

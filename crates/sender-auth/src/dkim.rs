@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::canonical::{Field, relaxed_body, relaxed_field, split};
 
 /// The headers that a signature covers, those present of them, every instance of each.
-pub const SIGNED_HEADERS: [&str; 13] = [
+pub const SIGNED_HEADERS: [&str; 14] = [
     "From",
     "To",
     "Cc",
@@ -26,7 +26,9 @@ pub const SIGNED_HEADERS: [&str; 13] = [
     "Reply-To",
     "In-Reply-To",
     "References",
+    // Both have to be covered for a click to count (RFC 8058 section 4).
     "List-Unsubscribe",
+    "List-Unsubscribe-Post",
 ];
 
 /// Most header fields of a message that are looked at.

@@ -8,7 +8,7 @@ use crate::sink::{DeliverAnswer, Envelope, MailSink, RecipientAnswer};
 
 impl MailSink for App {
     async fn recipient(&self, address: &str) -> RecipientAnswer {
-        match self.has_inbox(address).await {
+        match self.takes_mail(address).await {
             Ok(true) => RecipientAnswer::Accept,
             Ok(false) => RecipientAnswer::Unknown,
             Err(error) => {

@@ -25,6 +25,8 @@ use crate::{Error, Result, Store, threads};
 pub struct NewMessage {
     /// The inbox; must be an inbox scope.
     pub scope: Scope,
+    /// Its key, where the caller has to know it before; one is made otherwise.
+    pub key: Option<MessageKey>,
     /// Came or goes.
     pub direction: Direction,
     /// Whether its arrival is announced; of received messages.
@@ -391,7 +393,7 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         pod_id: new.scope.pod_or_default(),
         inbox_key: inbox.key,
         inbox_id: inbox.id.clone(),
-        message_key: MessageKey::new(&*tx.ids, new.created_at),
+        message_key: new.key.unwrap_or_else(|| MessageKey::new(&*tx.ids, new.created_at)),
         message_id,
         thread_id,
         direction: new.direction,

@@ -14,6 +14,7 @@ pub(crate) mod organizations;
 pub(crate) mod pods;
 pub(crate) mod search;
 pub(crate) mod threads;
+pub(crate) mod unsubscribe;
 pub(crate) mod webhooks;
 
 use crate::route::Route;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> Vec<Route> {
         pods::routes(),
         search::routes(),
         threads::routes(),
+        unsubscribe::routes(),
         webhooks::routes(),
     ]
     .concat()

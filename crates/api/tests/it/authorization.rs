@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Answer, World};
 
 /// The routes that work without a key.
-const PUBLIC: &[&str] = &["GET /downloads/{token}", "GET /o/{token}"];
+const PUBLIC: &[&str] = &["GET /downloads/{token}", "GET /o/{token}", "GET /u/{token}", "POST /u/{token}"];
 
 /// An id that nothing has.
 const ABSENT: &str = "0192f3c1-0000-7c3d-9b0e-4a1f6d2c8b71";

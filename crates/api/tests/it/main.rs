@@ -39,6 +39,7 @@ mod messages;
 mod opens;
 mod public_keys;
 mod readable;
+mod reports;
 mod sdk;
 mod search;
 mod sending;

@@ -83,6 +83,16 @@ pub(super) fn decide(
     }
 }
 
+/// What a bounce report says about a recipient whose delivery it calls failed, from the enhanced code that it gives.
+pub(crate) fn reported(status: Option<&str>) -> DeliveryOutcome {
+    let (kind, sub_type) = match status.and_then(|status| status.chars().next()) {
+        Some('5') => ("Permanent", sub_type(5, status)),
+        Some('4') => ("Transient", sub_type(4, status)),
+        Some(_) | None => ("Undetermined", "Undetermined"),
+    };
+    DeliveryOutcome::Bounced { kind, sub_type }
+}
+
 /// The event's `sub_type` from the class of the answer and its enhanced code (events and webhooks, section 2).
 fn sub_type(class: u8, enhanced: Option<&str>) -> &'static str {
     let mut parts = enhanced.unwrap_or_default().split('.').skip(1);
@@ -126,6 +136,20 @@ mod tests {
             (5, Some("5"), "General"),
         ] {
             assert_eq!(sub_type(class, code), want, "{class} {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_reported_failure_is_as_permanent_as_its_code() {
+        for (status, kind, sub_type) in [
+            (Some("5.1.1"), "Permanent", "NoEmail"),
+            (Some("5.0.0"), "Permanent", "General"),
+            (Some("4.4.7"), "Transient", "General"),
+            (Some("4.2.2"), "Transient", "MailboxFull"),
+            (Some("2.0.0"), "Undetermined", "Undetermined"),
+            (None, "Undetermined", "Undetermined"),
+        ] {
+            assert_eq!(reported(status), DeliveryOutcome::Bounced { kind, sub_type }, "{status:?}");
         }
     }
 

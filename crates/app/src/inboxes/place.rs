@@ -5,10 +5,11 @@ use podmail_store::Scope;
 
 use crate::{App, Error, Result};
 
-/// Names that must reach the operator of the shared domain (RFC 2142) or that would pass for his.
+/// Names that must reach the operator of the shared domain (RFC 2142, and feedback loops) or that would pass for his.
 const RESERVED_ON_SHARED: &[&str] = &[
     "postmaster",
     "abuse",
+    "complaints",
     "hostmaster",
     "webmaster",
     "mailer-daemon",
@@ -67,7 +68,7 @@ impl Location {
             Self::Shared { only_pod: true, .. } | Self::Pod(_) => RESERVED_ON_POD,
             Self::Own { .. } => RESERVED_ON_OWN,
         };
-        names.contains(&username)
+        names.contains(&username) || crate::reports::address::reserves(username)
     }
 }
 
@@ -137,6 +138,9 @@ mod tests {
             ("postmaster", [true, true, false]),
             ("mailer-daemon", [true, true, true]),
             ("support", [false, false, false]),
+            ("bounce-support", [false, false, false]),
+            (&format!("bounce-{}", "0".repeat(50)), [true, true, true]),
+            (&format!("unsubscribe-{}", "z".repeat(50)), [true, true, true]),
         ] {
             assert_eq!([&shared, &pod, &own].map(|place| place.reserves(name)), want, "{name}");
         }

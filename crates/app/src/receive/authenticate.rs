@@ -8,7 +8,7 @@ use podmail_domain::AuthenticationResults;
 use podmail_sender_auth::{Envelope, Question, Verdict, Word};
 
 use super::policy::Decision;
-use super::{INLINE_WORK_BYTES, Incoming, Mail};
+use super::{Incoming, Mail, inline_or_heavy};
 use crate::settings::InboundAuthentication;
 use crate::{App, Result};
 
@@ -135,11 +135,4 @@ pub(super) fn sender_domain(incoming: &Incoming) -> &str {
         .as_deref()
         .and_then(|from| from.rsplit_once('@'))
         .map_or(&incoming.helo, |(_, domain)| domain)
-}
-
-async fn inline_or_heavy<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    if bytes <= INLINE_WORK_BYTES { Ok(work()) } else { crate::messages::heavy(work).await }
 }

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use podmail_api_types::messages::Sent;
 use podmail_domain::thread::Direction;
-use podmail_domain::{MessageId, OrganizationId, Permission, Timestamp};
+use podmail_domain::{MessageId, MessageKey, OrganizationId, Permission, Timestamp};
 use podmail_mime::Mailbox;
-use podmail_store::{Announce, DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, Stored};
+use podmail_store::{
+    Announce, DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, SendingDomain, Stored,
+};
 
 pub use check::{AttachmentInput, Draft, Given, SendInput};
 
@@ -158,7 +160,7 @@ impl App {
     ) -> Result<Sent> {
         let scope = &caller.scope;
         let inbox = self.store().inbox(scope).await?.ok_or(Error::NotFound("Inbox"))?;
-        self.may_send(caller, &inbox).await?;
+        let sending = self.may_send(caller, &inbox).await?;
         self.fetch_attachments("attachments", &mut draft.attachments).await?;
         let now = self.now();
         let own = own_mailbox(&inbox);
@@ -175,6 +177,7 @@ impl App {
         self.may_mail(scope, addressed.all()).await?;
         self.within_quota(scope, addressed.count(), now).await?;
         let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
+        let key = MessageKey::new(self.ids(), now);
         let seed = self.ids().uuid7(now).simple().to_string();
         let mut outgoing = compose::outgoing(compose::Parts {
             kind,
@@ -194,6 +197,11 @@ impl App {
             let host = self.tracking_host(scope, &inbox).await?;
             outgoing.html = Some(self.with_pixel(html, &host, scope, own.key, &message_id).await?);
         }
+        let everybody: Vec<&Mailbox> = addressed.all().collect();
+        let unsubscribe = self
+            .unsubscribe_headers(scope, &inbox, sending.as_ref(), key, &everybody, &outgoing.headers)
+            .await?;
+        outgoing.headers.extend(unsubscribe);
         let built =
             crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
         let bytes = self.store_bytes(scope, &built.compressed).await?;
@@ -208,6 +216,7 @@ impl App {
             .store()
             .insert_messages(vec![NewMessage {
                 scope: scope.clone(),
+                key: Some(key),
                 direction: Direction::Sent,
                 announce: Announce::default(),
                 message_id: message_id.clone(),
@@ -263,8 +272,8 @@ impl App {
         Ok(self.store().routes(addresses).await?.into_iter().map(|(address, _)| address).collect())
     }
 
-    /// Whether this inbox may send at all.
-    async fn may_send(&self, caller: &Caller, inbox: &Inbox) -> Result<()> {
+    /// Whether this inbox may send at all; the registered domain that it sends from.
+    async fn may_send(&self, caller: &Caller, inbox: &Inbox) -> Result<Option<SendingDomain>> {
         if caller.suspended {
             return Err(Error::MessageRejected {
                 message: "Message rejected: this organization is suspended".to_owned(),
@@ -274,13 +283,12 @@ impl App {
         if inbox.paused {
             return Err(Error::InboxPaused);
         }
-        if let Some(domain) = &inbox.governing_domain {
-            let sending = self.store().sending_domain(&caller.scope, domain).await?;
-            if !sending.is_some_and(|sending| sending.may_send) {
-                return Err(Error::DomainNotVerified { domain: domain.clone() });
-            }
+        let Some(domain) = &inbox.governing_domain else { return Ok(None) };
+        let sending = self.store().sending_domain(&caller.scope, domain).await?;
+        match sending.filter(|sending| sending.may_send) {
+            Some(sending) => Ok(Some(sending)),
+            None => Err(Error::DomainNotVerified { domain: domain.clone() }),
         }
-        Ok(())
     }
 
     /// The organization's daily quota: every recipient counts.

@@ -385,7 +385,14 @@ async fn a_relay_at_a_private_address_takes_mail_and_its_id_becomes_an_alias() {
         let aliases = world.store.message_aliases(&desk, &message).await.unwrap();
         assert_eq!(aliases, ["<4XyZ1234abc@relay.example>"]);
         let taken = relay.taken();
-        assert_eq!(taken[0].from, format!("bounce-{}@mail.acme.test", message.message_key));
+        let (user, domain) = taken[0].from.split_once('@').unwrap();
+        assert_eq!((domain, user.len()), ("mail.acme.test", "bounce-".len() + 50));
+        assert!(world.app.takes_mail(&taken[0].from).await.unwrap(), "it names {}", message.message_key);
+        let shared = world.inbox("desk@pm.test").await;
+        world.send(&shared, "<2@pm.test>", &["a@one.test"]).await;
+        until!(relay.taken().len() == 2);
+        let from = &relay.taken()[1].from;
+        assert!(from.starts_with("bounce-") && from.ends_with("@pm.test"), "{from}");
         worker.kill().await;
     }
 }

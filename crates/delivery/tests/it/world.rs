@@ -148,6 +148,7 @@ impl World {
             scope: scope.clone(),
             direction: Direction::Sent,
             announce: Announce::default(),
+            key: None,
             message_id: MessageId::new(id),
             substitute: MessageId::new("<substitute@x>"),
             aliases: vec![],

@@ -52,6 +52,13 @@ pub enum AdminCommand {
         /// Trusts the operator instead of DNS.
         force: bool,
     },
+    /// Adds List-Unsubscribe of our own to mail from a domain, or no longer does.
+    DomainUnsubscribe {
+        /// A customer's domain or the shared one.
+        domain: String,
+        /// Whether it does.
+        on: bool,
+    },
     /// Removes an address from the block lists of sending, read-only entries too.
     ListRemove {
         /// The address or domain.
@@ -81,6 +88,7 @@ impl AdminCommand {
             Self::OrganizationShow { .. } => "org show",
             Self::KeyCreate { .. } => "key create",
             Self::DomainVerify { .. } => "domain verify",
+            Self::DomainUnsubscribe { .. } => "domain unsubscribe",
             Self::ListRemove { .. } => "list remove",
             Self::Doctor { .. } => "doctor",
             Self::Migrate => "migrate",
@@ -164,6 +172,8 @@ pub enum AdminOutput {
     KeyCreated(KeyCreated),
     /// Of [`AdminCommand::DomainVerify`].
     Domain(DomainView),
+    /// Of [`AdminCommand::DomainUnsubscribe`].
+    DomainUnsubscribe(DomainUnsubscribe),
     /// Of [`AdminCommand::ListRemove`].
     ListEntriesRemoved(Vec<ListEntryView>),
     /// Of [`AdminCommand::Doctor`].
@@ -250,6 +260,15 @@ pub struct DomainView {
     pub status: String,
     /// The records it needs.
     pub records: Vec<RecordView>,
+}
+
+/// Whether mail from a domain gets List-Unsubscribe of our own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainUnsubscribe {
+    /// The domain.
+    pub domain: String,
+    /// Whether it does.
+    pub unsubscribe: bool,
 }
 
 /// One DNS record, wanted and found.

@@ -6,8 +6,8 @@ use podmail_app::{App, Error};
 use podmail_store::{Limits, Organization, OrganizationChange as StoredChange};
 
 use super::command::{
-    AdminCommand, AdminError, AdminOutput, DomainView, IssuedKey, KeyCreated, LimitChange, ListEntryView,
-    Migrated, OrganizationChange, OrganizationCreated, OrganizationView, RecordView,
+    AdminCommand, AdminError, AdminOutput, DomainUnsubscribe, DomainView, IssuedKey, KeyCreated, LimitChange,
+    ListEntryView, Migrated, OrganizationChange, OrganizationCreated, OrganizationView, RecordView,
 };
 use super::doctor;
 use crate::config::Config;
@@ -72,6 +72,13 @@ pub(crate) async fn handle(
         AdminCommand::DomainVerify { domain, force } => Ok(AdminOutput::Domain(domain_view(
             app.operator_verify_domain(&domain, force).await.map_err(failed)?,
         ))),
+        AdminCommand::DomainUnsubscribe { domain, on } => {
+            let domain = app.operator_set_unsubscribe(&domain, on).await.map_err(failed)?;
+            Ok(AdminOutput::DomainUnsubscribe(DomainUnsubscribe {
+                domain: domain.to_string(),
+                unsubscribe: on,
+            }))
+        }
         AdminCommand::ListRemove { address, organization, pod } => {
             let removed = app
                 .operator_remove_blocks(organization.as_deref(), pod.as_deref(), &address)

@@ -305,19 +305,16 @@ async fn complain(tx: &mut Tx, complaint: &Complaint) -> Result<Finished> {
     let forgotten = rows.is_empty();
     let labelled =
         stored.as_ref().is_none_or(|message| message.labels.iter().any(|label| label == COMPLAINED));
-    let fresh = |address: &str, rows: &[DeliveryRow]| match position(rows, &[address.to_owned()])
-        .and_then(|at| rows.get(at))
-    {
-        Some(row) => !known.iter().any(|(id, outcome)| *id == row.delivery_id && outcome == COMPLAINED),
-        None => false,
+    let fresh = |address: &String| {
+        let row = position(&rows, std::slice::from_ref(address)).and_then(|at| rows.get(at))?;
+        let heard = known.iter().any(|(id, outcome)| *id == row.delivery_id && outcome == COMPLAINED);
+        (!heard).then(|| row.recipient.clone())
     };
     let (word, who): (&str, Vec<String>) = match &complaint.by {
         Complainer::Named(all) | Complainer::OneOf(all) if forgotten => {
             (COMPLAINED, if labelled { Vec::new() } else { all.clone() })
         }
-        Complainer::Named(all) => {
-            (COMPLAINED, all.iter().filter(|address| fresh(address, &rows)).cloned().collect())
-        }
+        Complainer::Named(all) => (COMPLAINED, all.iter().filter_map(fresh).collect()),
         Complainer::OneOf(all) => (SUSPECTED, if known.is_empty() { all.clone() } else { Vec::new() }),
     };
     if who.is_empty() {

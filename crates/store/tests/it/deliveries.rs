@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 
 use crate::{World, worlds};
 
+mod reports;
+
 const LEASE: Duration = Duration::from_secs(60);
 
 async fn inbox(world: &World, scope: &Scope, address: &str) -> Scope {
@@ -65,6 +67,7 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
         scope: scope.clone(),
         direction: Direction::Sent,
         announce: Announce::default(),
+        key: None,
         message_id: MessageId::new(id),
         substitute: MessageId::new("<substitute@x>"),
         aliases: vec![],

@@ -58,6 +58,7 @@ pub(crate) fn mail(
         scope: scope.clone(),
         direction: Direction::Received,
         announce: Announce::default(),
+        key: None,
         message_id: MessageId::new(&bracketed(id)),
         substitute: MessageId::mint(&*world.ids, now, "pm.test"),
         aliases: Vec::new(),

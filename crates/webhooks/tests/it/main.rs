@@ -148,6 +148,7 @@ impl World {
             scope: self.desk.clone(),
             direction: Direction::Received,
             announce: Announce::default(),
+            key: None,
             message_id: MessageId::new(&format!("<{name}@x.test>")),
             substitute: MessageId::mint(&*self.ids, now, "pm.test"),
             aliases: Vec::new(),

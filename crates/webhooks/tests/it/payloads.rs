@@ -35,6 +35,7 @@ async fn send(world: &World, recipients: &[&str]) -> String {
         scope: world.desk.clone(),
         direction: Direction::Sent,
         announce: Announce::default(),
+        key: None,
         message_id: MessageId::new("<out@pm.test>"),
         substitute: MessageId::new("<substitute@pm.test>"),
         aliases: Vec::new(),

@@ -68,6 +68,7 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
         scope: scope.clone(),
         direction,
         announce: Announce::default(),
+        key: None,
         message_id: id(format!("m{n}@pm.test")),
         substitute: id(format!("s{n}@pm.test")),
         aliases: vec![format!("<alias{n}@pm.test>")],

@@ -1,0 +1,100 @@
+//! Links of List-Unsubscribe (RFC 8058): the token in the path is the credential. Mail programs post to them without
+//! showing anything; people who open one get a page with one button. Looking changes nothing, for scanners look.
+
+use http::{HeaderValue, StatusCode, header};
+use podmail_app::unsubscribe::is_one_click;
+use podmail_app::{Error, Issue, Result};
+
+use crate::describe::{body_type, doc};
+use crate::request::{Reply, Request};
+use crate::route::{Needs, Route};
+
+body_type! {
+    /// What a mail program posts to unsubscribe.
+    OneClick {
+        /// `One-Click`.
+        #[schemars(rename = "List-Unsubscribe")]
+        list_unsubscribe: String,
+    }
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/u/{token}", Needs::Public, page).describe(
+            doc("unsubscribe.page", "Show the page behind an unsubscribe link")
+                .about("A page with one button. Fetching it changes nothing.")
+                .bytes("text/html"),
+        ),
+        Route::post("/u/{token}", Needs::Public, click).describe(
+            doc("unsubscribe.click", "Unsubscribe the recipient of a message")
+                .about(
+                    "The link in `List-Unsubscribe` of a sent message is the credential (RFC 8058). Its recipient is kept \
+                     from being mailed again by the same tenant; posting again changes nothing.",
+                )
+                .form::<OneClick>()
+                .bytes("text/html"),
+        ),
+    ]
+}
+
+async fn page(request: Request) -> Result<Reply> {
+    match request.app.subscription(request.param("token")).await {
+        Ok(subscription) => Ok(html(
+            StatusCode::OK,
+            "Unsubscribe",
+            &format!(
+                "<p>Stop further mail to <b>{}</b> from this sender?</p>\n\
+                 <form method=\"post\"><button name=\"List-Unsubscribe\" value=\"One-Click\">Unsubscribe</button></form>",
+                escaped(&subscription.address)
+            ),
+        )),
+        Err(Error::NotFound(_)) => Ok(html(
+            StatusCode::NOT_FOUND,
+            "Not an unsubscribe link",
+            "<p>The link is incomplete or not of this server. Copy it whole from the message.</p>",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
+async fn click(request: Request) -> Result<Reply> {
+    let subscription = request.app.subscription(request.param("token")).await?;
+    if !is_one_click(request.header("content-type").unwrap_or_default(), &request.body) {
+        let message = "Expected a form with List-Unsubscribe=One-Click";
+        return Err(Error::invalid(Issue::custom(["List-Unsubscribe".into()], message)));
+    }
+    request.app.unsubscribe(&subscription).await?;
+    Ok(html(
+        StatusCode::OK,
+        "Unsubscribed",
+        &format!("<p><b>{}</b> gets no further mail from this sender.</p>", escaped(&subscription.address)),
+    ))
+}
+
+/// A page without scripts, that nothing outside of it can frame, see or remember.
+fn html(status: StatusCode, title: &str, body: &str) -> Reply {
+    let text = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\n\
+         <body><h1>{title}</h1>\n{body}\n</body></html>\n"
+    );
+    let fixed = HeaderValue::from_static;
+    Reply::Bytes {
+        status,
+        content_type: fixed("text/html; charset=utf-8"),
+        headers: vec![
+            (
+                header::CONTENT_SECURITY_POLICY,
+                fixed("default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"),
+            ),
+            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+            (header::REFERRER_POLICY, fixed("no-referrer")),
+            (header::CACHE_CONTROL, fixed("private, no-store")),
+        ],
+        body: text.into(),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
