@@ -508,3 +508,29 @@ async fn a_tenant_does_not_learn_whom_another_one_may_not_mail() {
         assert!(blocked(&mailbox, "tenant@mail.test", "reader@x.test").await.contains("Unsubscribed"));
     }
 }
+
+#[tokio::test]
+async fn the_return_path_is_its_own_proof_and_everybody_else_is_checked() {
+    let standard = |settings: &mut podmail_app::Settings| {
+        settings.inbound_authentication = podmail_app::InboundAuthentication::Standard;
+    };
+    for mailbox in Mailbox::each_with(standard).await {
+        // The name that the client gives itself says that nothing comes from there.
+        mailbox.world.dns.set_txt("mx.x.test", vec!["v=spf1 -all".to_owned()]);
+        let (_, path) = sent(&mailbox, DESK, &["a@x.test"]).await;
+        let report = bounce("r1", "a@x.test", "failed", "5.1.1");
+        assert_eq!(arrives(&mailbox, &[&path], &report).await, Received::Accepted);
+        let shown = notices(&mailbox, DESK).await;
+        assert_eq!(shown[0]["labels"], json!(["received", "feedback"]));
+        assert_eq!(refused(&arrives(&mailbox, &[DESK], &report).await), 550);
+        assert_eq!(refused(&arrives(&mailbox, &[DESK, &path], &report).await), 550, "the inbox's answer");
+
+        let (_, path) = sent(&mailbox, DESK, &["b@x.test"]).await;
+        let report = complaint("abuse", &format!("Original-Mail-From: {path}\n"), "From: desk@mail.test");
+        assert_eq!(refused(&arrives(&mailbox, &["abuse@mail.test"], &report).await), 550);
+        assert_eq!(count(&mailbox, "message.complained").await, 0);
+        mailbox.world.dns.set_txt("mx.x.test", vec!["v=spf1 ip4:192.0.2.1 -all".to_owned()]);
+        assert_eq!(arrives(&mailbox, &["abuse@mail.test"], &report).await, Received::Accepted);
+        assert_eq!(count(&mailbox, "message.complained").await, 1);
+    }
+}
