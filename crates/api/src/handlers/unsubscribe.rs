@@ -38,23 +38,15 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn page(request: Request) -> Result<Reply> {
-    match request.app.subscription(request.param("token")).await {
-        Ok(subscription) => Ok(html(
-            StatusCode::OK,
-            "Unsubscribe",
-            &format!(
-                "<p>Stop further mail to <b>{}</b> from this sender?</p>\n\
-                 <form method=\"post\"><button name=\"List-Unsubscribe\" value=\"One-Click\">Unsubscribe</button></form>",
-                escaped(&subscription.address)
-            ),
-        )),
-        Err(Error::NotFound(_)) => Ok(html(
-            StatusCode::NOT_FOUND,
-            "Not an unsubscribe link",
-            "<p>The link is incomplete or not of this server. Copy it whole from the message.</p>",
-        )),
-        Err(error) => Err(error),
-    }
+    let subscription = request.app.subscription(request.param("token")).await?;
+    Ok(html(
+        "Unsubscribe",
+        &format!(
+            "<p>Stop further mail to <b>{}</b> from this sender?</p>\n\
+             <form method=\"post\"><button name=\"List-Unsubscribe\" value=\"One-Click\">Unsubscribe</button></form>",
+            escaped(&subscription.address)
+        ),
+    ))
 }
 
 async fn click(request: Request) -> Result<Reply> {
@@ -65,14 +57,13 @@ async fn click(request: Request) -> Result<Reply> {
     }
     request.app.unsubscribe(&subscription).await?;
     Ok(html(
-        StatusCode::OK,
         "Unsubscribed",
         &format!("<p><b>{}</b> gets no further mail from this sender.</p>", escaped(&subscription.address)),
     ))
 }
 
 /// A page without scripts, that nothing outside of it can frame, see or remember.
-fn html(status: StatusCode, title: &str, body: &str) -> Reply {
+fn html(title: &str, body: &str) -> Reply {
     let text = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\n\
@@ -80,7 +71,7 @@ fn html(status: StatusCode, title: &str, body: &str) -> Reply {
     );
     let fixed = HeaderValue::from_static;
     Reply::Bytes {
-        status,
+        status: StatusCode::OK,
         content_type: fixed("text/html; charset=utf-8"),
         headers: vec![
             (
