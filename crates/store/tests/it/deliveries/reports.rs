@@ -10,13 +10,13 @@ use super::*;
 /// A message whose copies were all taken, as a report finds it.
 async fn taken(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> ReportedMessage {
     send(world, scope, id, recipients).await;
-    let mut keys = Vec::new();
+    let mut key = None;
     for claim in lease(world, request(world, id)).await {
         let outcomes = vec![DeliveryOutcome::Delivered; claim.recipients.len()];
         report(world, &claim, &outcomes, &[]).await;
-        keys.push(claim.message_key);
+        key = Some(claim.message_key);
     }
-    found(world, scope, keys[0]).await.expect("a sent message")
+    found(world, scope, key.expect("a claim")).await.expect("a sent message")
 }
 
 async fn found(world: &World, scope: &Scope, message: MessageKey) -> Option<ReportedMessage> {
