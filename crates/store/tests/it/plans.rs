@@ -45,6 +45,9 @@ const NARROWED_ON_SQLITE: [&str; 4] =
 const NARROWED_ON_POSTGRES: [&str; 3] =
     ["organization_id = ", "(ROW(organization_id, due_at) >= ROW(", "(message_key = "];
 
+/// The index that finds one inbox by its key, which is unique everywhere.
+const BY_INBOX_KEY: &str = " inboxes_by_key ";
+
 /// One step of a plan that should not be.
 type Walk = String;
 
@@ -157,8 +160,9 @@ fn explained_by_sqlite(connection: &rusqlite::Connection, texts: &[&str]) -> Vec
             }
             // In the order of an index and bounded by a LIMIT: the first rows, not all.
             let bounded = step.contains("USING") && text.contains("LIMIT") && crosses(text);
-            let found =
-                verb == "SEARCH" && (NARROWED_ON_SQLITE.iter().any(|by| step.contains(by)) || crosses(text));
+            let narrowed =
+                step.contains(BY_INBOX_KEY) || NARROWED_ON_SQLITE.iter().any(|by| step.contains(by));
+            let found = verb == "SEARCH" && (narrowed || crosses(text));
             if !bounded && !found {
                 walks.push(format!("{step}\n    {text}"));
             }
@@ -204,8 +208,9 @@ async fn on_postgres(url: &str, texts: &[&str]) -> Vec<Walk> {
             }
             let details = lines.iter().skip(n + 1).take_while(|line| !line.contains("->"));
             let condition = details.map(|line| line.trim()).find(|line| line.starts_with("Index Cond:"));
-            let narrowed = condition
-                .is_some_and(|condition| NARROWED_ON_POSTGRES.iter().any(|by| condition.contains(by)));
+            let narrowed = condition.is_some_and(|condition| {
+                line.contains(BY_INBOX_KEY) || NARROWED_ON_POSTGRES.iter().any(|by| condition.contains(by))
+            });
             // In the order of an index and bounded by a LIMIT: the first rows, not all.
             let crossing = crosses(text) && (condition.is_some() || text.contains("LIMIT"));
             if scan == Scan::Table || !(narrowed || crossing) {
