@@ -18,7 +18,7 @@ use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{Clock as _, IdSource, MessageId, Timestamp};
 use podmail_server::system::{SystemClock, SystemIds};
-use podmail_store::{Location, NewMessage, Scope, Store, Stored, StoredBytes};
+use podmail_store::{Announce, Location, NewMessage, Scope, Store, Stored, StoredBytes};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
@@ -271,6 +271,8 @@ impl Maker {
         NewMessage {
             scope: scope.clone(),
             direction: Direction::Received,
+            announce: Announce::Arrival,
+            key: None,
             message_id: parsed.message_id.as_deref().map_or_else(|| substitute.clone(), MessageId::new),
             substitute,
             aliases: Vec::new(),
