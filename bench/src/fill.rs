@@ -293,6 +293,7 @@ impl Maker {
             in_reply_to: parsed.in_reply_to.first().cloned(),
             references: parsed.references.clone(),
             attachments: Vec::new(),
+            extract_texts: false,
             bytes: StoredBytes::Inline(podmail_blob::compress(raw)),
             deliveries: Vec::new(),
             draft: None,

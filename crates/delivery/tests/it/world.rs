@@ -168,6 +168,7 @@ impl World {
             in_reply_to: None,
             references: vec![],
             attachments: vec![],
+            extract_texts: false,
             bytes: StoredBytes::Inline(compress(raw.as_bytes())),
             deliveries: deliveries.collect(),
             draft: None,

@@ -168,6 +168,7 @@ impl World {
             in_reply_to: None,
             references: Vec::new(),
             attachments: Vec::new(),
+            extract_texts: false,
             bytes: StoredBytes::Inline(podmail_blob::compress(raw.as_bytes())),
             deliveries: Vec::new(),
             draft: None,

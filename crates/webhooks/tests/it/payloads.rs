@@ -55,6 +55,7 @@ async fn send(world: &World, recipients: &[&str]) -> String {
         in_reply_to: None,
         references: Vec::new(),
         attachments: Vec::new(),
+        extract_texts: false,
         bytes: StoredBytes::Inline(podmail_blob::compress(raw.as_bytes())),
         deliveries: all
             .into_iter()
