@@ -13,6 +13,7 @@ pub mod keys;
 pub mod links;
 pub mod lists;
 pub mod messages;
+pub mod objects;
 mod opens;
 pub mod organizations;
 pub mod pods;
@@ -30,6 +31,7 @@ pub mod unsubscribe;
 pub mod webhooks;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use podmail_blob::Blobs;
@@ -71,6 +73,8 @@ struct Inner {
     used_keys: auth::UsedKeys,
     /// What the checks of arriving mail said.
     authentication: receive::AuthenticationCounters,
+    /// Objects that nothing referred to and that were removed.
+    objects_removed: AtomicU64,
 }
 
 /// What the product is made of.
@@ -133,6 +137,7 @@ impl App {
                 sending,
                 used_keys,
                 authentication: receive::AuthenticationCounters::default(),
+                objects_removed: AtomicU64::new(0),
             }),
         }
     }

@@ -352,7 +352,7 @@ impl App {
             return Ok(StoredBytes::Inline(compressed.to_vec()));
         }
         let id = self.ids().uuid7(self.now());
-        let name = format!("{}/{}.eml.zst", scope.organization(), id);
+        let name = crate::objects::name(scope.organization(), id);
         self.blobs().put(&name, Bytes::copy_from_slice(compressed)).await?;
         Ok(StoredBytes::Object(name))
     }

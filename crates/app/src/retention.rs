@@ -6,6 +6,7 @@ use podmail_domain::limits;
 use podmail_store::CleanBefore;
 use tokio_util::sync::CancellationToken;
 
+use crate::objects::ObjectRounds;
 use crate::{App, Result};
 
 /// How often the cleaner looks. Nothing that it removes is urgent.
@@ -28,21 +29,29 @@ impl App {
         Ok(self.store().clean_step(before).await?.more())
     }
 
-    /// Cleans until the token is cancelled.
+    /// Cleans until the token is cancelled: rows first, and once a day all objects that nothing refers to.
     pub async fn run_cleaner(&self, token: CancellationToken) {
-        while !token.is_cancelled() {
-            let pause = match self.clean_once().await {
-                Ok(true) => BREATH,
-                Ok(false) => REST,
-                Err(error) => {
-                    tracing::error!(error = %error, "what is too old could not be removed");
-                    REST
-                }
-            };
-            tokio::select! {
-                () = token.cancelled() => {}
-                () = tokio::time::sleep(pause) => {}
+        let mut rounds = self.object_rounds();
+        let cleaning = async {
+            loop {
+                let pause = match self.clean_step(&mut rounds).await {
+                    Ok(true) => BREATH,
+                    Ok(false) => REST,
+                    Err(error) => {
+                        tracing::error!(error = %error, "what is too old could not be removed");
+                        REST
+                    }
+                };
+                tokio::time::sleep(pause).await;
             }
+        };
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = cleaning => {}
         }
+    }
+
+    async fn clean_step(&self, rounds: &mut ObjectRounds) -> Result<bool> {
+        Ok(self.clean_once().await? || self.sweep_objects_once(rounds).await?)
     }
 }

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
 /// Compressed bytes up to this size lie inline beside their row; larger ones become objects.
 pub const INLINE_BYTES: usize = 64 * 1024;
@@ -49,6 +51,40 @@ pub enum Error {
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     prefix: String,
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its name, as [`Blobs::put`] takes it.
+    pub name: String,
+    /// When it was last written, by the store's clock; microseconds since 1970.
+    pub modified_micros: i64,
+}
+
+/// A listing that is being read.
+pub struct Listing {
+    found: BoxStream<'static, object_store::Result<ObjectMeta>>,
+    prefix: ObjectPath,
+}
+
+impl std::fmt::Debug for Listing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listing").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    /// The next objects, `most` of them unless the end comes first; none: it has come.
+    pub async fn next(&mut self, most: usize) -> Result<Vec<Object>, Error> {
+        let found: Vec<ObjectMeta> = self.found.by_ref().take(most).try_collect().await?;
+        let names = found.into_iter().map(|object| {
+            let parts = object.location.prefix_match(&self.prefix);
+            let parts: Vec<_> = parts.into_iter().flatten().map(|part| part.as_ref().to_owned()).collect();
+            Object { name: parts.join("/"), modified_micros: object.last_modified.timestamp_micros() }
+        });
+        Ok(names.collect())
+    }
 }
 
 impl Blobs {
@@ -124,6 +160,14 @@ impl Blobs {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// All objects, in no particular order, to be read piece by piece; nothing is asked for before. What is put or
+    /// removed meanwhile may or may not be among them.
+    pub fn list(&self) -> Listing {
+        let prefix = (!self.prefix.is_empty()).then(|| ObjectPath::from(self.prefix.as_str()));
+        // Fused: a piece that ends with the listing is followed by one more question.
+        Listing { found: self.store.list(prefix.as_ref()).fuse().boxed(), prefix: prefix.unwrap_or_default() }
     }
 
     /// Writes, reads and removes an object, so that a missing bucket or right shows before mail needs it.

@@ -15,7 +15,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Prometheus text, version 0.0.4.
-    pub(crate) fn render(&self, checks: &AuthenticationCounters) -> String {
+    pub(crate) fn render(&self, checks: &AuthenticationCounters, objects_removed: u64) -> String {
         let smtp = &self.smtp;
         let delivery = self.delivery.get().map(|counters| counters.read()).unwrap_or_default();
         let mut text = String::new();
@@ -79,6 +79,12 @@ impl Metrics {
                 delivery.rejected,
             ),
             ("delivery_in_flight", "gauge", "Outbound attempts running", delivery.in_flight),
+            (
+                "blob_unreferenced_removed_total",
+                "counter",
+                "Objects removed that nothing referred to",
+                objects_removed,
+            ),
         ];
         for (name, kind, help, value) in rows {
             writeln!(

@@ -67,10 +67,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             .spawn_essential("smtp", smtp_in::Server::run(listener, sink, smtp_config, tls, counters, token));
     }
     if let Some(listener) = http {
-        let (source, checks) = (metrics.clone(), app.clone());
+        let (source, own) = (metrics.clone(), app.clone());
         let api = podmail_api::Api::new(
             app.clone(),
-            Arc::new(move || source.render(checks.authentication_counters())),
+            Arc::new(move || source.render(own.authentication_counters(), own.objects_removed())),
         );
         tasks.spawn_essential("http", podmail_api::serve(listener, api, tasks.token()));
     }

@@ -20,6 +20,7 @@ mod keys;
 mod lists;
 mod messages;
 mod migrate;
+mod objects;
 mod opens;
 mod organizations;
 mod page;

@@ -78,6 +78,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0016_take_reports.sql"),
         postgres: include_str!("../migrations/postgres/0016_take_reports.sql"),
     },
+    Step {
+        version: 17,
+        name: "index objects",
+        sqlite: include_str!("../migrations/sqlite/0017_index_objects.sql"),
+        postgres: include_str!("../migrations/postgres/0017_index_objects.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

@@ -36,6 +36,7 @@ mod labs;
 mod lists;
 mod mailbox;
 mod messages;
+mod objects;
 mod opens;
 mod public_keys;
 mod readable;
@@ -92,6 +93,16 @@ impl World {
 
     /// A world on a database of its own.
     pub(crate) async fn on(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
+        let blobs = Blobs::folder(&database.folder.path().join("blobs")).unwrap();
+        Self::on_blobs(database, blobs, change).await
+    }
+
+    /// A world with a place of its own for large messages.
+    pub(crate) async fn on_blobs(
+        database: Database,
+        blobs: Blobs,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let location = Location::parse(&database.url).unwrap();
         let (bus, ids, clock) =
             (Bus::default(), Arc::new(TestIds::default()), Arc::new(FakeClock::default()));
@@ -108,7 +119,7 @@ impl World {
         change(&mut settings);
         let app = App::new(Parts {
             store: store.clone(),
-            blobs: Blobs::folder(&database.folder.path().join("blobs")).unwrap(),
+            blobs,
             bus,
             resolver: resolver.clone(),
             egress: Egress::new(resolver, Policy { allow_private: settings.allow_private_egress }).unwrap(),

@@ -14,6 +14,7 @@ mod events;
 mod inboxes;
 mod keys;
 mod messages;
+mod objects;
 mod organizations;
 mod plans;
 mod pods;

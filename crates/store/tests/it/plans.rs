@@ -3,7 +3,7 @@
 //! are kept, fresh statistics; a whole text of the source that the suite does not run is explained as it stands. A plan
 //! that walks through a table of tenants fails.
 
-mod lists;
+pub(crate) mod lists;
 pub(crate) mod record;
 
 use std::collections::{BTreeSet, HashMap};

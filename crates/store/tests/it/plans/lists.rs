@@ -130,11 +130,11 @@ fn domain(world: &World, name: &str) -> NewDomain {
     }
 }
 
-/// A draft that is scheduled, waits, or is sent at once.
-async fn draft(world: &World, inbox: &Scope, at: Timestamp, n: usize) {
+/// A draft in an inbox.
+pub(crate) fn plain_draft(world: &World, inbox: &Scope) -> NewDraft {
     let content = DraftContent {
         kind: DraftKind::Plain,
-        client_id: Some(format!("{} {n}", inbox.inbox().expect("an inbox").id)),
+        client_id: None,
         thread_id: None,
         reply_to: Vec::new(),
         to: vec!["to@x.test".to_owned()],
@@ -148,16 +148,23 @@ async fn draft(world: &World, inbox: &Scope, at: Timestamp, n: usize) {
         attachments: Vec::new(),
         failure: None,
     };
-    let new = NewDraft {
+    NewDraft {
         scope: inbox.clone(),
         labels: vec!["vip".to_owned()],
         content,
         text: None,
         html: None,
         files: Vec::new(),
-        send_at: n.is_multiple_of(2).then_some(at),
+        send_at: None,
         now: world.now(),
-    };
+    }
+}
+
+/// A draft that is scheduled, waits, or is sent at once.
+async fn draft(world: &World, inbox: &Scope, at: Timestamp, n: usize) {
+    let mut new = plain_draft(world, inbox);
+    new.content.client_id = Some(format!("{} {n}", inbox.inbox().expect("an inbox").id));
+    new.send_at = n.is_multiple_of(2).then_some(at);
     let made = world.store.create_draft(new).await.expect("made");
     let DraftCreated::Created(draft) = made else { panic!("{made:?}") };
     if n % 4 == 1 {
