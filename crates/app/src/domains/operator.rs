@@ -6,7 +6,7 @@ use podmail_store::{Domain, DomainFlags, NextCheck};
 use serde::Serialize;
 
 use super::check::{Found, judge, look};
-use super::records::{self, Record, Wanted};
+use super::records::{self, Purpose, Record, Wanted};
 use super::{ATTEMPTS, decide, not_found};
 use crate::App;
 use crate::error::{Error, Result};
@@ -117,7 +117,12 @@ impl App {
             selector: &key.selector,
             public_key: &key.public_base64,
         };
-        let records = records::wanted(wanted, settings);
+        // Its return path is the domain itself: the MX record of its inboxes takes the bounces too.
+        let mut records = records::wanted(wanted, settings);
+        records.retain(|record| record.purpose != Purpose::ReturnPath);
+        for record in records.iter_mut().filter(|record| record.purpose == Purpose::Spf) {
+            record.name = self.report_host(None);
+        }
         let found = look(self.resolver(), &shared, &records).await;
         Ok(DomainReport {
             domain: shared,

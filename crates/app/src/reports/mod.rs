@@ -200,8 +200,8 @@ impl App {
         Ok(self.store().suppress(&message.sent.scope, address, cause, whole, self.now()).await?)
     }
 
-    /// The message that a complaint is about: by its return path, else by its sender and id, which strangers may know
-    /// too, but who are not the ones to be believed in that they did not complain.
+    /// The message that a complaint is about: by its return path, else by its sender and id, because loops redact. Those
+    /// two a stranger may know (from a list's archive): the worst that he does is to keep somebody from being mailed.
     async fn accused(&self, feedback: &Feedback) -> Result<Option<ReportedMessage>> {
         for path in &feedback.return_paths {
             let local = path.rsplit_once('@').map_or(path.as_str(), |(local, _)| local);
