@@ -54,6 +54,10 @@ pub(crate) async fn installation(world: &World, organizations: usize, rows: usiz
         let made = world.store.create_pod(&organization, "Pod".to_owned(), None, world.now()).await;
         let pod = made.expect("made").pod_id.to_string();
         let pod = world.store.pod_scope(&organization, &pod).await.expect("read").expect("there");
+        // Empty ones: a table of few rows is read as a whole.
+        for empty in 0..rows / 5 {
+            inbox(world, &organization, &format!("c{n}-{empty}")).await;
+        }
         for name in ["b", "a"] {
             let scope = if name == "a" { &pod } else { &organization };
             let inbox = inbox(world, scope, &format!("{name}{n}")).await;
