@@ -203,7 +203,14 @@ pub fn compress(raw: &[u8]) -> Vec<u8> {
 
 /// Decompresses bytes made by [`compress`]; refuses more than `max` bytes.
 pub fn decompress(bytes: &[u8], max: usize) -> Result<Vec<u8>, Error> {
-    zstd::bulk::decompress(bytes, max).map_err(Error::Damaged)
+    thread_local! {
+        static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> =
+            RefCell::new(zstd::bulk::Decompressor::new().expect("no dictionary that could be wrong"));
+    }
+    // Room for what the frame says that it holds, not for all that it may.
+    let said = zstd::zstd_safe::get_frame_content_size(bytes).ok().flatten();
+    let room = said.and_then(|said| usize::try_from(said).ok()).map_or(max, |said| said.min(max));
+    DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(bytes, room)).map_err(Error::Damaged)
 }
 
 #[cfg(test)]
