@@ -42,17 +42,23 @@ pub(crate) const fn search_candidates(engine: Engine) -> &'static str {
     }
 }
 
-/// Adds a document unless its number is taken. On PostgreSQL its tokens are a column, on SQLite a row of a table of
-/// their own.
-pub(crate) const fn insert_document(engine: Engine) -> &'static str {
+/// Adds documents unless their numbers are taken, and returns which: what stands before the rows, the columns of a row, and
+/// what stands after. On PostgreSQL a document's tokens are a column, on SQLite a row of a table of their own.
+pub(crate) const fn insert_documents(engine: Engine) -> (&'static str, usize, &'static str) {
     match engine {
-        Engine::Sqlite => {
+        Engine::Sqlite => (
             "INSERT INTO search_documents (organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, \
-             text) VALUES ($1,$2,$3,$4,$5,$6,$7,$8) ON CONFLICT DO NOTHING"
-        }
-        Engine::Postgres => {
+             text)",
+            8,
+            " ON CONFLICT DO NOTHING RETURNING message_key",
+        ),
+        Engine::Postgres => (
             "INSERT INTO search_documents (organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, \
-             text, tokens) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,CAST($9 AS tsvector)) ON CONFLICT DO NOTHING"
-        }
+             text, tokens) SELECT organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, text, \
+             CAST(tokens AS tsvector) FROM (",
+            9,
+            ") AS v (organization_id, doc_id, pod_id, inbox_key, message_key, thread_id, version, text, tokens) \
+             ON CONFLICT DO NOTHING RETURNING message_key",
+        ),
     }
 }

@@ -2,6 +2,8 @@
 
 mod labels;
 
+use std::collections::HashMap;
+
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::{Attachment, Direction, Piece};
 use podmail_domain::{
@@ -359,6 +361,31 @@ impl Store {
             )
             .await?;
         Ok(row.map(|(bytes,)| StoredBytes::Inline(bytes)))
+    }
+
+    /// The stored bytes of messages, whoever's; those that are gone are left out.
+    pub async fn bytes_of(&self, messages: &[Message]) -> Result<HashMap<MessageKey, StoredBytes>> {
+        let mut found = HashMap::with_capacity(messages.len());
+        let mut keys = Vec::new();
+        for message in messages {
+            match &message.object {
+                Some(object) => {
+                    found.insert(message.message_key, StoredBytes::Object(object.clone()));
+                }
+                None => keys.push(args![message.organization_id, message.inbox_key, message.message_key]),
+            }
+        }
+        if !keys.is_empty() {
+            let (values, arguments) = tuples(&keys, 3);
+            let text = format!(
+                "SELECT message_key, bytes FROM message_bytes \
+                 WHERE (organization_id, inbox_key, message_key) IN ({values})"
+            );
+            for (key, bytes) in self.reader().await?.all::<(String, Vec<u8>)>(&text, arguments).await? {
+                found.insert(id(&key, MessageKey::parse)?, StoredBytes::Inline(bytes));
+            }
+        }
+        Ok(found)
     }
 
     /// Other names of a message, in no particular order.

@@ -84,6 +84,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0017_index_objects.sql"),
         postgres: include_str!("../migrations/postgres/0017_index_objects.sql"),
     },
+    Step {
+        version: 18,
+        name: "gather search entries",
+        sqlite: include_str!("../migrations/sqlite/0018_gather_search_entries.sql"),
+        postgres: include_str!("../migrations/postgres/0018_gather_search_entries.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

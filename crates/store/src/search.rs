@@ -15,20 +15,16 @@ use crate::scope::{Scope, id};
 use crate::writer::Tx;
 use crate::{Result, Store, dialect};
 
-/// Places tried for a document whose own is taken: ids of one millisecond rarely meet.
-const PLACES: i64 = 64;
+/// Places of documents in one microsecond.
+const PLACES: i64 = 1 << 10;
+/// Places tried for a document whose own is taken; each try looks twice as far as the one before.
+const TRIES: u32 = 24;
 
-/// How a token is looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// The token itself.
-    Token(String),
-    /// Every token that begins so.
-    Prefix(String),
-}
+/// Documents of one statement at most, as a power of two.
+const INSERTED_AT_ONCE: u32 = 5;
 
-/// One way in which a term can be met: all of these.
-pub type Alternative = Vec<Lookup>;
+/// One way in which a term can be met: all of these tokens.
+pub type Alternative = Vec<String>;
 
 /// What candidates have to carry: for each term one of its alternatives.
 pub type Terms = Vec<Vec<Alternative>>;
@@ -49,6 +45,8 @@ pub struct SearchDocument {
 /// What a query needs of a candidate to decide about it.
 #[derive(Clone, Debug)]
 pub struct SearchHit {
+    /// Number of the document; a greater one is newer.
+    pub document: i64,
     /// Which message.
     pub message_key: MessageKey,
     /// Its inbox.
@@ -70,16 +68,19 @@ pub struct SearchHit {
 /// Which documents a query looks at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SearchWindow {
-    /// Stored before.
+    /// Timestamp below.
     pub before: Option<Timestamp>,
-    /// Stored at or after.
+    /// Timestamp at or above.
     pub after: Option<Timestamp>,
     /// Below the document with this number: for going on.
     pub below: Option<i64>,
+    /// From the document with this number.
+    pub from: Option<i64>,
 }
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
 struct HitRow {
+    doc_id: i64,
     message_key: String,
     inbox_key: String,
     thread_id: String,
@@ -92,7 +93,7 @@ struct HitRow {
     text: Vec<u8>,
 }
 
-const HIT_COLUMNS: &str = "m.message_key, m.inbox_key, m.thread_id, m.timestamp, m.sender, m.recipients_to, \
+const HIT_COLUMNS: &str = "d.doc_id, m.message_key, m.inbox_key, m.thread_id, m.timestamp, m.sender, m.recipients_to, \
     m.recipients_cc, m.recipients_bcc, m.subject, d.text";
 
 impl TryFrom<HitRow> for SearchHit {
@@ -102,6 +103,7 @@ impl TryFrom<HitRow> for SearchHit {
         recipients.extend(list::<String>(&row.recipients_cc)?);
         recipients.extend(list::<String>(&row.recipients_bcc)?);
         Ok(Self {
+            document: row.doc_id,
             message_key: id(&row.message_key, MessageKey::parse)?,
             inbox_key: id(&row.inbox_key, InboxKey::parse)?,
             thread_id: id(&row.thread_id, ThreadId::parse)?,
@@ -114,17 +116,19 @@ impl TryFrom<HitRow> for SearchHit {
     }
 }
 
-/// Documents of one millisecond have 4096 places (the random bits of a message's key choose one); all of them order by
-/// time of storage.
-fn place(message: &Message) -> i64 {
-    let high = message.message_key.uuid().as_u128() >> 64;
-    let (millis, rest) = ((high >> 16) & 0xffff_ffff_ffff, high & 0xfff);
-    i64::try_from((millis << 12) | rest).unwrap_or(i64::MAX)
+/// Where a document stands among all: the microsecond of its message's own time, and one of its places, chosen by the
+/// random bits of the message's key. Where many share a microsecond, later tries spread over a few milliseconds.
+fn place(message: &Message, attempt: u32) -> i64 {
+    let (_, random) = message.message_key.uuid().as_u64_pair();
+    // Other bits of the key for every try.
+    let spread = random.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(attempt.wrapping_mul(7));
+    let places = PLACES << attempt.min(16);
+    place_of(message.timestamp).saturating_add(i64::try_from(spread >> 1).unwrap_or(0) % places)
 }
 
 /// The first place of a time.
 fn place_of(time: Timestamp) -> i64 {
-    (time.micros() / 1000).saturating_mul(4096)
+    time.micros().saturating_mul(PLACES)
 }
 
 fn scope_token(scope: &Scope) -> String {
@@ -148,11 +152,7 @@ fn expression(engine: Engine, scope: &Scope, terms: &[Vec<Alternative>]) -> Stri
         Engine::Sqlite => ('"', " AND ", " OR "),
         Engine::Postgres => ('\'', " & ", " | "),
     };
-    let lookup = |lookup: &Lookup| match (lookup, engine) {
-        (Lookup::Token(token), _) => format!("{quote}{token}{quote}"),
-        (Lookup::Prefix(token), Engine::Sqlite) => format!("{quote}{token}{quote} *"),
-        (Lookup::Prefix(token), Engine::Postgres) => format!("{quote}{token}{quote}:*"),
-    };
+    let lookup = |token: &String| format!("{quote}{token}{quote}");
     let mut parts = vec![format!("{quote}{}{quote}", scope_token(scope))];
     for alternatives in terms {
         let ways: Vec<String> = alternatives
@@ -237,7 +237,7 @@ impl Store {
     ) -> Result<Vec<i64>> {
         let engine = self.engine();
         let below = window.below.unwrap_or(i64::MAX).min(window.before.map_or(i64::MAX, place_of));
-        let from = window.after.map_or(i64::MIN, place_of);
+        let from = window.from.unwrap_or(i64::MIN).max(window.after.map_or(i64::MIN, place_of));
         let rows: Vec<(i64,)> = self
             .reader()
             .await?
@@ -261,8 +261,8 @@ impl Store {
         Ok(hits)
     }
 
-    /// Conversations of the documents with these numbers, each once, those of the latest documents first.
-    pub async fn search_threads(&self, scope: &Scope, documents: &[i64]) -> Result<Vec<ThreadId>> {
+    /// Conversations of the documents with these numbers, each once with the latest of its documents, latest first.
+    pub async fn search_threads(&self, scope: &Scope, documents: &[i64]) -> Result<Vec<(i64, ThreadId)>> {
         let mut found: Vec<(i64, String)> = Vec::new();
         let mut conn = self.reader().await?;
         for part in documents.chunks(256) {
@@ -275,10 +275,10 @@ impl Store {
         }
         found.sort_by(|a, b| b.cmp(a));
         let (mut seen, mut threads) = (HashSet::new(), Vec::new());
-        for (_, thread) in found {
+        for (document, thread) in found {
             let thread = id(&thread, ThreadId::parse)?;
             if seen.insert(thread) {
-                threads.push(thread);
+                threads.push((document, thread));
             }
         }
         Ok(threads)
@@ -303,7 +303,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut query = Query::new(
-            &format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND m.restricted = 0"),
+            // `+`: by their keys, not by the index of lists.
+            &format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND +m.restricted = 0"),
             args![scope.organization()],
         );
         query.and("m.inbox_key = ?", args![scope.inbox_key()?]);
@@ -325,13 +326,15 @@ async fn hits_in(conn: &mut Conn, scope: &Scope, column: &str, values: Vec<Value
     }
     let mut query = Query::new(
         &format!(
-            "SELECT {HIT_COLUMNS} FROM search_documents d JOIN messages m ON m.organization_id = d.organization_id \
-             AND m.inbox_key = d.inbox_key AND m.message_key = d.message_key \
-             WHERE d.organization_id = $1 AND m.restricted = 0"
+            // CROSS JOIN and the scope asked of the message: SQLite without statistics would walk the whole inbox instead
+            // of looking up the documents.
+            "SELECT {HIT_COLUMNS} FROM search_documents d CROSS JOIN messages m WHERE d.organization_id = $1 \
+             AND m.organization_id = d.organization_id AND m.inbox_key = d.inbox_key \
+             AND m.message_key = d.message_key AND m.restricted = 0"
         ),
         args![scope.organization()],
     );
-    scope.narrow(&mut query, "d");
+    scope.narrow(&mut query, "m");
     within(&mut query, column, values);
     query.all::<HitRow>(conn).await?.into_iter().map(SearchHit::try_from).collect()
 }
@@ -345,62 +348,91 @@ pub(crate) const INSERT_QUEUE: &str =
     "INSERT INTO search_queue (organization_id, inbox_key, message_key, pod_id)";
 
 async fn index(tx: &mut Tx, documents: &[SearchDocument]) -> Result<()> {
-    let keys: Vec<Vec<Value>> = documents
-        .iter()
-        .map(|document| {
-            let message = &document.message;
-            args![message.organization_id, message.inbox_key, message.message_key]
-        })
-        .collect();
+    let key = |message: &Message| args![message.organization_id, message.inbox_key, message.message_key];
+    let keys: Vec<Vec<Value>> = documents.iter().map(|document| key(&document.message)).collect();
     let (values, arguments) = tuples(&keys, 3);
     let text = format!(
         "DELETE FROM search_queue WHERE (organization_id, inbox_key, message_key) IN ({values}) RETURNING message_key"
     );
     let waiting: HashSet<String> =
         tx.all::<(String,)>(&text, arguments).await?.into_iter().map(|(key,)| key).collect();
-    for document in documents {
-        let message = &document.message;
-        if !waiting.contains(&message.message_key.to_string()) {
-            continue;
-        }
-        forget(tx, message.organization_id, message.inbox_key, message.message_key).await?;
-        insert(tx, document).await?;
-    }
-    Ok(())
-}
-
-async fn insert(tx: &mut Tx, document: &SearchDocument) -> Result<()> {
-    let message = &document.message;
-    let mut tokens: Vec<String> = scope_tokens(message).into();
-    tokens.extend(document.tokens.iter().cloned());
-    let engine = tx.engine();
-    for place in (place(message)..).take(usize::try_from(PLACES).unwrap_or(1)) {
-        let mut values = args![
-            message.organization_id,
-            place,
-            message.pod_id,
-            message.inbox_key,
-            message.message_key,
-            message.thread_id,
-            document.version,
-            document.text.clone()
-        ];
-        if engine == Engine::Postgres {
-            values.push(tokens.iter().map(|token| format!("'{token}'")).collect::<Vec<_>>().join(" ").into());
-        }
-        if tx.run(dialect::insert_document(engine), values).await? == 0 {
-            continue;
-        }
-        if engine == Engine::Sqlite {
-            tx.run(
-                "INSERT INTO search_index (rowid, tokens) VALUES ($1, $2)",
-                args![place, tokens.join(" ")],
-            )
-            .await?;
-        }
+    let mut waiting: Vec<&SearchDocument> = documents
+        .iter()
+        .filter(|document| waiting.contains(&document.message.message_key.to_string()))
+        .collect();
+    if waiting.is_empty() {
         return Ok(());
     }
+    let keys: Vec<Vec<Value>> = waiting.iter().map(|document| key(&document.message)).collect();
+    let (values, arguments) = tuples(&keys, 3);
+    let text = format!(
+        "DELETE FROM search_documents WHERE (organization_id, inbox_key, message_key) IN ({values}) RETURNING doc_id"
+    );
+    let gone = tx.all(&text, arguments).await?;
+    unindex(tx, gone).await?;
+    for attempt in 0..TRIES {
+        waiting = insert(tx, waiting, attempt).await?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+    }
     Err(crate::Error::Race)
+}
+
+/// Adds documents, and returns those whose places are taken.
+async fn insert<'a>(
+    tx: &mut Tx,
+    documents: Vec<&'a SearchDocument>,
+    attempt: u32,
+) -> Result<Vec<&'a SearchDocument>> {
+    let engine = tx.engine();
+    let (before, columns, after) = dialect::insert_documents(engine);
+    let mut taken = Vec::new();
+    let mut rest = documents.as_slice();
+    while !rest.is_empty() {
+        // A power of two, so that the statement cache holds few texts.
+        let (part, later) = rest.split_at(1 << rest.len().ilog2().min(INSERTED_AT_ONCE));
+        rest = later;
+        let rows: Vec<Vec<Value>> =
+            part.iter().map(|document| row(engine, document, place(&document.message, attempt))).collect();
+        let (values, arguments) = tuples(&rows, columns);
+        let text = format!("{before}{values}{after}");
+        let stored: HashSet<String> =
+            tx.all::<(String,)>(&text, arguments).await?.into_iter().map(|(key,)| key).collect();
+        for document in part {
+            if !stored.contains(&document.message.message_key.to_string()) {
+                taken.push(*document);
+            } else if engine == Engine::Sqlite {
+                let place = place(&document.message, attempt);
+                let text = "INSERT INTO search_index (rowid, tokens) VALUES ($1, $2)";
+                tx.run(text, args![place, tokens(document).collect::<Vec<_>>().join(" ")]).await?;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+fn tokens(document: &SearchDocument) -> impl Iterator<Item = String> {
+    scope_tokens(&document.message).into_iter().chain(document.tokens.iter().cloned())
+}
+
+/// A row of `search_documents`, with its tokens where they are a column of it.
+fn row(engine: Engine, document: &SearchDocument, place: i64) -> Vec<Value> {
+    let message = &document.message;
+    let mut values = args![
+        message.organization_id,
+        place,
+        message.pod_id,
+        message.inbox_key,
+        message.message_key,
+        message.thread_id,
+        document.version,
+        document.text.clone()
+    ];
+    if engine == Engine::Postgres {
+        values.push(tokens(document).map(|token| format!("'{token}'")).collect::<Vec<_>>().join(" ").into());
+    }
+    values
 }
 
 /// Takes a message out of the index and of its queue.
@@ -473,15 +505,15 @@ mod tests {
         let organization = OrganizationId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b71").unwrap();
         let pod = PodId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b72").unwrap();
         let scope = Scope::new(organization, Some(pod), None);
-        let token = |text: &str| Lookup::Token(text.to_owned());
-        let terms = vec![vec![vec![token("wa")], vec![token("gab"), Lookup::Prefix("wabc".to_owned())]]];
+        let token = str::to_owned;
+        let terms = vec![vec![vec![token("wa")], vec![token("gab"), token("wabc")]]];
         assert_eq!(
             expression(Engine::Sqlite, &scope, &terms),
-            r#""p0192f3c17e5a7c3d9b0e4a1f6d2c8b72" AND (("wa") OR ("gab" AND "wabc" *))"#
+            r#""p0192f3c17e5a7c3d9b0e4a1f6d2c8b72" AND (("wa") OR ("gab" AND "wabc"))"#
         );
         assert_eq!(
             expression(Engine::Postgres, &scope, &terms),
-            "'p0192f3c17e5a7c3d9b0e4a1f6d2c8b72' & (('wa') | ('gab' & 'wabc':*))"
+            "'p0192f3c17e5a7c3d9b0e4a1f6d2c8b72' & (('wa') | ('gab' & 'wabc'))"
         );
     }
 }

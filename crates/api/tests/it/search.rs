@@ -272,3 +272,49 @@ async fn threads_are_found_once_by_all_their_messages_within_their_pod() {
         assert_eq!(other.status, 404);
     }
 }
+
+/// Every item of a search, page by page.
+async fn all_pages(desk: &Mailbox, path: &str, name: &str) -> Vec<Value> {
+    let (mut items, mut token) = (Vec::new(), String::new());
+    for _ in 0..20 {
+        let page = desk.get(&format!("{path}&limit=100{token}")).await;
+        items.extend(page[name].as_array().unwrap().iter().cloned());
+        match page["next_page_token"].as_str() {
+            Some(next) => token = format!("&page_token={next}"),
+            None => return items,
+        }
+    }
+    panic!("{path}: more pages than there can be");
+}
+
+/// More results than are compared with each other, all of one instant, as when the clock stands still.
+#[tokio::test]
+async fn every_result_comes_once_however_many_there_are() {
+    const HEADS: usize = 430;
+    const BODIES: usize = 30;
+    for desk in Mailbox::each().await {
+        for n in 0..HEADS {
+            desk.mail(&format!("Message-ID: <head{n}@x.test>\nSubject: lantern {n}"), "x").await;
+        }
+        for n in 0..BODIES {
+            let text = if n % 2 == 0 { "A lantern." } else { "Two lanterns." };
+            desk.mail(&format!("Message-ID: <body{n}@x.test>\nSubject: other {n}"), text).await;
+        }
+        for (path, name) in
+            [("/messages/search?q=lantern", "messages"), ("/threads/search?q=lantern", "threads")]
+        {
+            let subjects: Vec<String> = all_pages(&desk, path, name)
+                .await
+                .iter()
+                .map(|item| item["subject"].as_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(subjects.len(), HEADS + BODIES, "{path}");
+            let distinct: std::collections::BTreeSet<&String> = subjects.iter().collect();
+            assert_eq!(distinct.len(), HEADS + BODIES, "{path}");
+            assert!(subjects[..HEADS].iter().all(|subject| subject.starts_with("lantern")), "{path}");
+            let number = |subject: &String| subject["other ".len()..].parse::<usize>().unwrap() % 2;
+            let tail: Vec<usize> = subjects[HEADS..].iter().map(number).collect();
+            assert!(tail.is_sorted(), "{path}: words before their beginnings, {tail:?}");
+        }
+    }
+}

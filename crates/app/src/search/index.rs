@@ -7,7 +7,7 @@ use podmail_store::{Message, Scope, SearchDocument};
 use tokio_util::sync::CancellationToken;
 
 use super::fold::{fold, words};
-use super::terms::Document;
+use super::terms::Head;
 use super::tokens;
 use crate::messages::heavy;
 use crate::{App, Error, Result};
@@ -85,9 +85,14 @@ impl App {
     }
 
     async fn documents(&self, messages: Vec<Message>) -> Result<Vec<SearchDocument>> {
+        let mut stored = self.store().bytes_of(&messages).await?;
         let mut raw = Vec::with_capacity(messages.len());
         for message in messages {
-            let bytes = match self.raw_bytes(&message.scope(), &message).await {
+            let unpacked = match stored.remove(&message.message_key) {
+                Some(bytes) => self.unpack(bytes, message.size).await,
+                None => Err(Error::NotFound("Message")),
+            };
+            let bytes = match unpacked {
                 Ok(bytes) => bytes,
                 // Deleted meanwhile: then nothing will be written of it.
                 Err(Error::NotFound(_)) => Vec::new(),
@@ -125,13 +130,12 @@ fn document(message: Message, raw: &[u8]) -> SearchDocument {
     }
     body.push(' ');
     let recipients = message.to.iter().chain(&message.cc).chain(&message.bcc);
-    let document = Document {
+    let head = Head {
         subject: fold(message.subject.as_deref().unwrap_or_default()),
         people: std::iter::once(&message.sender).chain(recipients).map(|text| fold(text)).collect(),
-        body,
     };
-    let tokens = tokens::of(&document);
-    let text = podmail_blob::compress(document.body.as_bytes());
+    let tokens = tokens::of(&head, &body);
+    let text = podmail_blob::compress(body.as_bytes());
     SearchDocument { message, tokens, text, version: tokens::VERSION }
 }
 

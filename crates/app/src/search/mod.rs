@@ -7,38 +7,37 @@
 mod fold;
 mod highlight;
 mod index;
+mod rank;
 mod terms;
 mod tokens;
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
 
 use podmail_api_types::search as wire;
 use podmail_domain::label::Restricted;
 use podmail_domain::{MessageKey, ThreadId, Timestamp};
-use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchWindow};
+use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchWindow, Terms};
 
 use crate::messages::{heavy, item};
 use crate::{App, Caller, Result};
-use terms::{Document, Quality, Term};
+use rank::{COMPARED, Class, Gathered, Rank};
+use terms::{Head, Quality, Term};
 
-/// Documents looked at in one round.
-const ROUND: usize = 1_000;
-/// Rounds of one search: later ones are needed only when most candidates are hidden or outside of the times asked for.
-const ROUNDS: usize = 10;
-/// Conversations that one search looks into.
-const THREADS: usize = 1_000;
+/// Documents that are read at once at least.
+const PORTION_MIN: usize = 16;
+/// Documents that are read at once at most.
+const PORTION_MAX: usize = 512;
+/// Documents of one class that one search looks at: more only when most are hidden. A page that ends for that is short,
+/// and says where the next one begins.
+const SEEN_MAX: usize = 5_000;
+/// Conversations that a search for several terms looks into.
+const THREADS: usize = 300;
 /// Conversations whose documents are read at once.
 const THREAD_CHUNK: usize = 100;
 /// Messages of one conversation whose bodies are read for marking.
 const THREAD_BODIES: usize = 5;
 /// Marked texts of one field of a conversation.
 const THREAD_MARKS: usize = 10;
-/// A message's own time lies at most this far behind its storage, see `receive`.
-const BEHIND: Duration = Duration::from_secs(7 * 24 * 3600);
-/// A message's own time lies at most this far ahead of its storage.
-const AHEAD: Duration = Duration::from_secs(5 * 60);
-
 /// What is searched for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchFilter {
@@ -55,75 +54,102 @@ impl SearchFilter {
         self.before.is_none_or(|before| time < before) && self.after.is_none_or(|after| time >= after)
     }
 
-    /// Where messages with such times were stored.
     fn window(&self) -> SearchWindow {
-        SearchWindow {
-            before: self.before.map(|before| before.plus(BEHIND)),
-            after: self.after.map(|after| after.minus(AHEAD)),
-            below: None,
-        }
+        SearchWindow { before: self.before, after: self.after, ..SearchWindow::default() }
     }
-}
-
-/// Where something stands among the results: best first, then newest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    score: u32,
-    time: Timestamp,
-    id: String,
-}
-
-impl Rank {
-    fn cursor(&self) -> Cursor {
-        Cursor::new(self.time, format!("{}:{}", self.score, self.id))
-    }
-    fn of(cursor: &Cursor) -> Option<Self> {
-        let (score, id) = cursor.id.split_once(':')?;
-        Some(Self { score: score.parse().ok()?, time: cursor.time, id: id.to_owned() })
-    }
-}
-
-/// What stands behind `after` in the order of results, at most `limit`, and where the next page begins.
-fn cut<T>(mut ranked: Vec<(Rank, T)>, after: Option<&Cursor>, limit: usize) -> Page<(Rank, T)> {
-    ranked.sort_by(|(a, _), (b, _)| b.cmp(a));
-    if let Some(last) = after.and_then(Rank::of) {
-        ranked.retain(|(rank, _)| *rank < last);
-    }
-    let more = ranked.len() > limit;
-    ranked.truncate(limit);
-    let next = if more { ranked.last().map(|(rank, _)| rank.cursor()) } else { None };
-    Page { items: ranked, next }
 }
 
 /// A candidate with how well it meets each term; `None` for a term that it does not meet.
 struct Judged {
     hit: SearchHit,
     qualities: Vec<Option<Quality>>,
-    /// Whether any term is in its body.
-    body: bool,
 }
 
-fn score(qualities: impl Iterator<Item = Quality>) -> u32 {
-    qualities.map(|quality| quality as u32 + 1).sum()
+impl Judged {
+    /// Whether any term is in its body.
+    fn has_body(&self, terms: &[Term]) -> bool {
+        let body = index::unpacked(&self.hit.text);
+        terms.iter().any(|term| term.in_body(&body).is_some())
+    }
 }
 
 /// Compares candidates with the terms.
 fn judge(hits: Vec<SearchHit>, terms: &[Term]) -> Vec<Judged> {
     hits.into_iter()
         .map(|hit| {
-            let document = Document {
+            let people = std::iter::once(&hit.sender).chain(&hit.recipients);
+            let head = Head {
                 subject: fold::fold(hit.subject.as_deref().unwrap_or_default()),
-                people: std::iter::once(&hit.sender)
-                    .chain(&hit.recipients)
-                    .map(|text| fold::fold(text))
-                    .collect(),
-                body: index::unpacked(&hit.text),
+                people: people.map(|text| fold::fold(text)).collect(),
             };
-            let qualities = terms.iter().map(|term| term.meets(&document)).collect();
-            let body = terms.iter().any(|term| term.in_body(&document.body).is_some());
-            Judged { hit, qualities, body }
+            let mut qualities: Vec<Option<Quality>> = terms.iter().map(|term| term.in_head(&head)).collect();
+            if qualities.iter().any(Option::is_none) {
+                let body = index::unpacked(&hit.text);
+                for (quality, term) in qualities.iter_mut().zip(terms) {
+                    *quality = quality.or_else(|| term.in_body(&body));
+                }
+            }
+            Judged { hit, qualities }
         })
         .collect()
+}
+
+/// Candidates of one class, newest first, in growing portions.
+struct Candidates {
+    class: Class,
+    lookups: Terms,
+    window: SearchWindow,
+    portion: usize,
+    seen: usize,
+    more: bool,
+}
+
+impl Candidates {
+    /// `None`: this class has nothing for the page.
+    fn new<T>(class: Class, terms: &[Term], window: SearchWindow, page: &Gathered<T>) -> Option<Self> {
+        let lookups = terms::lookups(terms, class).filter(|_| page.wants(class))?;
+        let from = (class == Class::Head).then_some(page.floor);
+        let window = SearchWindow { below: page.below(class), from, ..window };
+        let portion = if class == Class::Head { COMPARED } else { page.wanted().max(PORTION_MIN) };
+        Some(Self { class, lookups, window, portion, seen: 0, more: true })
+    }
+
+    /// The next ones; none when there are no more or too many have been looked at.
+    async fn next<T>(&mut self, app: &App, scope: &Scope, page: &mut Gathered<T>) -> Result<Vec<i64>> {
+        // Those of `Head` are compared with each other, so all of them are there at once.
+        if !self.more || page.wanted() == 0 {
+            return Ok(Vec::new());
+        }
+        if self.seen >= SEEN_MAX {
+            page.given_up = self.window.below.map(|below| Rank::end(self.class, below));
+            return Ok(Vec::new());
+        }
+        let found = app.store().search_candidates(scope, &self.lookups, self.window, self.portion).await?;
+        self.more = found.len() == self.portion && self.class != Class::Head;
+        if self.class == Class::Head && found.len() == COMPARED && page.floor == i64::MIN {
+            page.floor = found.last().copied().unwrap_or(i64::MIN);
+        }
+        self.seen += found.len();
+        self.window.below = found.last().copied();
+        self.portion = (2 * self.portion).min(PORTION_MAX);
+        Ok(found)
+    }
+}
+
+/// Where a conversation stands: how well its messages meet each term, and the latest of those that meet any so well as it
+/// does itself.
+fn rank_of(documents: &[Judged], terms: usize, floor: i64) -> Option<Rank> {
+    let best =
+        |n: usize| documents.iter().filter_map(|judged| judged.qualities.get(n).copied().flatten()).max();
+    let met: Vec<Quality> = (0..terms).map(best).collect::<Option<_>>()?;
+    let own = |judged: &Judged| {
+        let met: Vec<Quality> = judged.qualities.iter().copied().flatten().collect();
+        (!met.is_empty()).then(|| Rank::of(&met, judged.hit.document, floor))
+    };
+    let best = documents.iter().filter_map(own).max()?;
+    let latest = documents.iter().filter_map(own).filter(|rank| rank.class == best.class);
+    let latest = latest.map(|rank| rank.document).max()?;
+    Some(Rank::of(&met, latest, floor))
 }
 
 impl App {
@@ -136,43 +162,40 @@ impl App {
         limit: usize,
     ) -> Result<Page<wire::FoundMessage>> {
         let terms = terms::split(&filter.q);
-        let nothing = Page { items: Vec::new(), next: None };
         if terms.is_empty() {
-            return Ok(nothing);
+            return Ok(Page { items: Vec::new(), next: None });
         }
         let scope = &caller.scope;
         self.catch_up(scope).await?;
-        let lookups = terms::lookups(&terms);
-        let (mut window, mut ranked) = (filter.window(), Vec::new());
-        for _ in 0..ROUNDS {
-            let documents = self.store().search_candidates(scope, &lookups, window, ROUND).await?;
-            let hits = self.store().search_hits(scope, &documents).await?;
-            let own = terms.clone();
-            for judged in heavy(move || judge(hits, &own)).await? {
-                let met: Option<Vec<Quality>> = judged.qualities.iter().copied().collect();
-                if let Some(met) = met
-                    && filter.holds(judged.hit.timestamp)
-                {
-                    let rank = Rank {
-                        score: score(met.into_iter()),
-                        time: judged.hit.timestamp,
-                        id: judged.hit.message_key.to_string(),
-                    };
-                    ranked.push((rank, judged));
+        let mut page = Gathered::new(after, limit);
+        for class in Class::ALL {
+            let Some(mut candidates) = Candidates::new(class, &terms, filter.window(), &page) else {
+                continue;
+            };
+            loop {
+                let documents = candidates.next(self, scope, &mut page).await?;
+                if documents.is_empty() {
+                    break;
+                }
+                let hits = self.store().search_hits(scope, &documents).await?;
+                let own = terms.clone();
+                let mut judged = heavy(move || judge(hits, &own)).await?;
+                judged.sort_by_key(|judged| std::cmp::Reverse(judged.hit.document));
+                for judged in judged {
+                    let met: Option<Vec<Quality>> = judged.qualities.iter().copied().collect();
+                    if let Some(met) = met {
+                        page.add(class, Rank::of(&met, judged.hit.document, page.floor), judged);
+                    }
                 }
             }
-            if documents.len() < ROUND || ranked.len() >= ROUND {
-                break;
-            }
-            window.below = documents.last().copied();
         }
-        let page = cut(ranked, after, limit);
-        let keys: Vec<MessageKey> = page.items.iter().map(|(_, judged)| judged.hit.message_key).collect();
+        let page = page.page();
+        let keys: Vec<MessageKey> = page.items.iter().map(|judged| judged.hit.message_key).collect();
         let messages = self.store().messages_by_key(scope, &keys).await?;
         let messages: HashMap<MessageKey, Message> =
             messages.into_iter().map(|message| (message.message_key, message)).collect();
         let mut items = Vec::with_capacity(page.items.len());
-        for (_, judged) in page.items {
+        for judged in page.items {
             // One that was deleted since is not shown.
             let Some(message) = messages.get(&judged.hit.message_key) else { continue };
             let highlights = self.mark(&terms, message, &judged).await?;
@@ -182,7 +205,7 @@ impl App {
     }
 
     async fn mark(&self, terms: &[Term], message: &Message, judged: &Judged) -> Result<wire::Highlights> {
-        let body = if judged.body { self.body_of(message).await? } else { None };
+        let body = if judged.has_body(terms) { self.body_of(message).await? } else { None };
         let (terms, hit) = (terms.to_vec(), judged.hit.clone());
         heavy(move || {
             highlight::of(&terms, &hit.sender, &hit.recipients, hit.subject.as_deref(), body.as_deref())
@@ -204,32 +227,31 @@ impl App {
         }
         let scope = &caller.scope;
         self.catch_up(scope).await?;
-        let threads = self.candidate_threads(scope, &terms, filter).await?;
-        let mut ranked = Vec::new();
-        for chunk in threads.chunks(THREAD_CHUNK) {
-            let hits = self.store().search_hits_of(scope, chunk).await?;
-            let own = terms.clone();
-            let mut found: HashMap<ThreadId, Vec<Judged>> = HashMap::new();
-            for judged in heavy(move || judge(hits, &own)).await? {
-                found.entry(judged.hit.thread_id).or_default().push(judged);
-            }
-            for (thread, documents) in found {
-                let best = |n: usize| {
-                    documents.iter().filter_map(|judged| judged.qualities.get(n).copied().flatten()).max()
+        let mut page = Gathered::new(after, limit);
+        if terms.len() == 1 {
+            let mut seen = HashSet::new();
+            for class in Class::ALL {
+                let Some(mut candidates) = Candidates::new(class, &terms, SearchWindow::default(), &page)
+                else {
+                    continue;
                 };
-                let met: Option<Vec<Quality>> = (0..terms.len()).map(best).collect();
-                let time = documents.iter().map(|judged| judged.hit.timestamp).max();
-                if let (Some(met), Some(time)) = (met, time)
-                    && filter.holds(time)
-                {
-                    let rank = Rank { score: score(met.into_iter()), time, id: thread.to_string() };
-                    ranked.push((rank, (thread, documents)));
+                loop {
+                    let documents = candidates.next(self, scope, &mut page).await?;
+                    if documents.is_empty() {
+                        break;
+                    }
+                    let mut threads = self.store().search_threads(scope, &documents).await?;
+                    threads.retain(|(_, thread)| seen.insert((class, *thread)));
+                    self.compare_threads(scope, &terms, filter, Some(class), &threads, &mut page).await?;
                 }
             }
+        } else {
+            let threads = self.candidate_threads(scope, &terms).await?;
+            self.compare_threads(scope, &terms, filter, None, &threads, &mut page).await?;
         }
-        let page = cut(ranked, after, limit);
+        let page = page.page();
         let mut items = Vec::with_capacity(page.items.len());
-        for (_, (thread, documents)) in page.items {
+        for (thread, documents) in page.items {
             let Some(thread) = self.store().thread(scope, thread, Restricted::NONE).await? else { continue };
             let highlights = self.mark_thread(&terms, &thread.scope(), documents).await?;
             items.push(wire::FoundThread { thread: crate::threads::item(&thread), highlights });
@@ -237,32 +259,62 @@ impl App {
         Ok(Page { items, next: page.next })
     }
 
-    /// Conversations that may meet all terms: those of the rarest term, latest first, with those where one message
-    /// meets everything.
-    async fn candidate_threads(
+    /// Adds those of the conversations that are of this class, or all, by all of their messages.
+    async fn compare_threads(
         &self,
         scope: &Scope,
         terms: &[Term],
         filter: &SearchFilter,
-    ) -> Result<Vec<ThreadId>> {
-        // A conversation's time is that of its latest message, so an earlier one of its messages may have met.
-        let window = SearchWindow { after: None, ..filter.window() };
-        let window = SearchWindow { before: None, ..window };
-        let lookups = terms::lookups(terms);
-        let mut documents = self.store().search_candidates(scope, &lookups, window, THREADS).await?;
-        if terms.len() > 1 {
-            let mut rarest: Option<Vec<i64>> = None;
-            for term in &lookups {
-                let found = self
-                    .store()
-                    .search_candidates(scope, std::slice::from_ref(term), window, 2 * THREADS)
-                    .await?;
-                if rarest.as_ref().is_none_or(|rarest| found.len() < rarest.len()) {
-                    rarest = Some(found);
+        class: Option<Class>,
+        threads: &[(i64, ThreadId)],
+        page: &mut Gathered<(ThreadId, Vec<Judged>)>,
+    ) -> Result<()> {
+        let mut rest = threads;
+        while !rest.is_empty() {
+            let count = match class {
+                None | Some(Class::Head) => THREAD_CHUNK,
+                // Sorted already: no more are read than are shown.
+                Some(Class::OlderHead | Class::Words | Class::Beginnings) => match page.wanted() {
+                    0 => break,
+                    wanted => wanted.min(THREAD_CHUNK),
+                },
+            };
+            let (chunk, later) = rest.split_at(count.min(rest.len()));
+            rest = later;
+            let ids: Vec<ThreadId> = chunk.iter().map(|(_, thread)| *thread).collect();
+            let hits = self.store().search_hits_of(scope, &ids).await?;
+            let own = terms.to_vec();
+            let mut found: HashMap<ThreadId, Vec<Judged>> = HashMap::new();
+            for judged in heavy(move || judge(hits, &own)).await? {
+                found.entry(judged.hit.thread_id).or_default().push(judged);
+            }
+            for (thread, documents) in found {
+                let time = documents.iter().map(|judged| judged.hit.timestamp).max();
+                if let Some(rank) = rank_of(&documents, terms.len(), page.floor)
+                    && time.is_some_and(|time| filter.holds(time))
+                {
+                    page.add(class.unwrap_or(rank.class), rank, (thread, documents));
                 }
             }
-            documents.extend(rarest.unwrap_or_default());
         }
+        Ok(())
+    }
+
+    /// Conversations that may meet several terms: those of the rarest term, latest first, with those where one message
+    /// meets everything.
+    async fn candidate_threads(&self, scope: &Scope, terms: &[Term]) -> Result<Vec<(i64, ThreadId)>> {
+        let lookups = terms::lookups_anywhere(terms);
+        let window = SearchWindow::default();
+        let mut documents = self.store().search_candidates(scope, &lookups, window, THREADS).await?;
+        let mut rarest: Option<Vec<i64>> = None;
+        for term in &lookups {
+            let term = std::slice::from_ref(term);
+            let found = self.store().search_candidates(scope, term, window, 2 * THREADS).await?;
+            if rarest.as_ref().is_none_or(|rarest| found.len() < rarest.len()) {
+                rarest = Some(found);
+            }
+        }
+        documents.extend(rarest.unwrap_or_default());
         let mut threads = self.store().search_threads(scope, &documents).await?;
         threads.truncate(THREADS);
         Ok(threads)
@@ -280,7 +332,7 @@ impl App {
         documents.sort_by_key(|judged| std::cmp::Reverse(judged.hit.timestamp));
         let with_body: Vec<MessageKey> = documents
             .iter()
-            .filter(|judged| judged.body)
+            .filter(|judged| judged.has_body(terms))
             .take(THREAD_BODIES)
             .map(|judged| judged.hit.message_key)
             .collect();

@@ -2,9 +2,10 @@
 //!
 //! The index only proposes candidates: whether a term really matches is decided here, on the document itself.
 
-use podmail_store::{Alternative, Lookup, Terms};
+use podmail_store::{Alternative, Terms};
 
 use super::fold::{fold, is_unbroken, words};
+use super::rank::Class;
 use super::tokens::{PREFIX_CHARS, gram_tokens, prefix_token, unbroken_tokens, word_token};
 
 /// N-grams of one term that are looked up: more do not make it rarer.
@@ -60,30 +61,32 @@ impl Term {
         Self { text, body, words, unbroken }
     }
 
-    /// Where candidates are found.
-    fn lookups(&self) -> Vec<Alternative> {
-        let token = |token: String| Lookup::Token(token);
-        let grams = gram_tokens(&self.text, true).into_iter().take(GRAMS_MAX).map(token).collect();
-        let mut ways: Vec<Alternative> = vec![grams];
+    /// Tokens of sender, recipients or subject.
+    fn in_heads(&self) -> Alternative {
+        gram_tokens(&self.text, true).into_iter().take(GRAMS_MAX).collect()
+    }
+
+    /// Tokens of a body that has the term itself; none when none can.
+    fn in_words(&self) -> Option<Alternative> {
         if self.unbroken {
-            let parts: Alternative =
-                unbroken_tokens(&self.words.join(" "), true).into_iter().take(GRAMS_MAX).map(token).collect();
-            ways.push(parts);
-        } else if !self.words.is_empty() {
-            ways.push(self.words.iter().map(|word| token(word_token(word))).collect());
+            Some(unbroken_tokens(&self.words.join(" "), true).into_iter().take(GRAMS_MAX).collect())
+        } else {
+            Some(self.words.iter().map(|word| word_token(word)).collect())
         }
-        if let [word] = self.words.as_slice()
-            && !self.unbroken
-        {
-            let count = word.chars().count();
-            if PREFIX_CHARS.contains(&count) {
-                ways.push(vec![token(prefix_token(word))]);
-            } else if count > *PREFIX_CHARS.end() {
-                ways.push(vec![Lookup::Prefix(word_token(word))]);
-            }
-        }
-        ways.retain(|way| !way.is_empty());
-        ways
+        .filter(|tokens: &Alternative| !tokens.is_empty())
+    }
+
+    /// The token of a body that has words which begin with the term; none when that does not count. Of longer words it is
+    /// that of their beginning.
+    fn in_beginnings(&self) -> Option<Alternative> {
+        let [word] = self.words.as_slice() else { return None };
+        let start: String = word.chars().take(*PREFIX_CHARS.end()).collect();
+        let long = !self.unbroken && start.chars().count() >= *PREFIX_CHARS.start();
+        long.then(|| vec![prefix_token(&start)])
+    }
+
+    fn anywhere(&self) -> Vec<Alternative> {
+        [Some(self.in_heads()), self.in_words(), self.in_beginnings()].into_iter().flatten().collect()
     }
 
     /// How well a folded field of the message's head meets the term.
@@ -118,29 +121,45 @@ impl Term {
         (long && body.contains(start)).then_some(Quality::BodyPrefix)
     }
 
-    /// The best that any field offers.
-    pub(super) fn meets(&self, document: &Document) -> Option<Quality> {
+    /// The best that sender, recipients and subject offer.
+    pub(super) fn in_head(&self, document: &Head) -> Option<Quality> {
         let subject = self.head(&document.subject, Quality::SubjectWord, Quality::Subject);
         let people = document
             .people
             .iter()
             .filter_map(|text| self.head(text, Quality::ParticipantWord, Quality::Participant));
-        people.chain(subject).max().or_else(|| self.in_body(&document.body))
+        people.chain(subject).max()
     }
 }
 
-/// A document's fields, folded.
+/// The fields of a document besides its body, folded.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(super) struct Head {
     pub(super) subject: String,
     pub(super) people: Vec<String>,
-    /// Its words with a space around each.
-    pub(super) body: String,
 }
 
-/// Where candidates for all of these terms are found.
-pub(super) fn lookups(terms: &[Term]) -> Terms {
-    terms.iter().map(Term::lookups).collect()
+/// Where candidates of a class are found that meet all of these terms; `None` when there can be none.
+pub(super) fn lookups(terms: &[Term], class: Class) -> Option<Terms> {
+    let ways: Vec<Alternative> = match class {
+        Class::Words => {
+            return terms.iter().map(|term| term.in_words().map(|way| vec![way])).collect();
+        }
+        Class::Head | Class::OlderHead => terms.iter().map(Term::in_heads).collect(),
+        Class::Beginnings => terms.iter().filter_map(Term::in_beginnings).collect(),
+    };
+    if ways.is_empty() {
+        return None;
+    }
+    // One term at least is met in this way, and so the only one.
+    let mut all = if terms.len() > 1 { lookups_anywhere(terms) } else { Terms::new() };
+    all.push(ways);
+    Some(all)
+}
+
+/// Where candidates for all of these terms are found, in any class.
+pub(super) fn lookups_anywhere(terms: &[Term]) -> Terms {
+    terms.iter().map(Term::anywhere).collect()
 }
 
 #[cfg(test)]
@@ -182,11 +201,8 @@ mod tests {
 
     #[test]
     fn a_subject_counts_more_than_people_and_these_more_than_the_body() {
-        let document = Document {
-            subject: "your invoices".to_owned(),
-            people: vec!["bill <bill@x.test>".to_owned()],
-            body: " bill ".to_owned(),
-        };
+        let head =
+            Head { subject: "your invoices".to_owned(), people: vec!["bill <bill@x.test>".to_owned()] };
         for (q, want) in [
             ("your", Some(Quality::SubjectWord)),
             ("voi", Some(Quality::Subject)),
@@ -194,7 +210,7 @@ mod tests {
             ("ill", Some(Quality::Participant)),
             ("absent", None),
         ] {
-            assert_eq!(split(q)[0].meets(&document), want, "{q}");
+            assert_eq!(split(q)[0].in_head(&head), want, "{q}");
         }
     }
 }

@@ -10,9 +10,8 @@ use podmail_domain::{AttachmentId, DomainName, InboxId, Permissions, ThreadId, T
 use podmail_store::{
     Cursor, DomainFlags, DomainStatus, DraftClaimed, DraftContent, DraftCreated, DraftFilter, DraftKind,
     DraftRelease, InboxCreated, InboxPlace, KeyFamily, KeyLevel, KeySecret, LeaseRequest, Limits, ListName,
-    Lookup, MessageFilter, NewApiKey, NewDelivery, NewDomain, NewDraft, NewInbox, NewMessage,
-    NewOrganization, Order, Page, Position, Scope, SearchDocument, SearchWindow, Stored, Suppression,
-    ThreadFilter, ThreadTime,
+    MessageFilter, NewApiKey, NewDelivery, NewDomain, NewDraft, NewInbox, NewMessage, NewOrganization, Order,
+    Page, Position, Scope, SearchDocument, SearchWindow, Stored, Suppression, ThreadFilter, ThreadTime,
 };
 
 use crate::messages::mail;
@@ -392,17 +391,16 @@ async fn searches(world: &World, tenant: &Levels) {
         assert!(!store.search_backlog_of(scope, 10).await.expect("read").is_empty());
     }
     index(world, &tenant.organization).await;
-    let terms = vec![
-        vec![vec![Lookup::Token("wabout".to_owned())]],
-        vec![vec![Lookup::Prefix("wab".to_owned())], vec![Lookup::Token("wnobody".to_owned())]],
-    ];
+    let terms =
+        vec![vec![vec!["wabout".to_owned()]], vec![vec!["wab".to_owned()], vec!["wnobody".to_owned()]]];
     for scope in tenant.all() {
         let (before, after) = ranges(world.now())[3];
-        for window in [SearchWindow::default(), SearchWindow { before, after, below: None }] {
+        for window in [SearchWindow::default(), SearchWindow { before, after, ..SearchWindow::default() }] {
             let found = store.search_candidates(scope, &terms, window, 50).await.expect("read");
             assert!(!found.is_empty(), "{scope:?}");
             assert!(!store.search_hits(scope, &found).await.expect("read").is_empty());
             let threads = store.search_threads(scope, &found).await.expect("read");
+            let threads: Vec<ThreadId> = threads.into_iter().map(|(_, thread)| thread).collect();
             assert!(!store.search_hits_of(scope, &threads).await.expect("read").is_empty());
         }
     }

@@ -1,0 +1,2 @@
+-- The index of this engine gathers already.
+SELECT 1;
