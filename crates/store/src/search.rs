@@ -168,7 +168,7 @@ impl Store {
     /// Messages that wait for the index, oldest first, whoever's.
     pub async fn search_backlog(&self, limit: usize) -> Result<Vec<Message>> {
         let text = format!(
-            "SELECT {COLUMNS} FROM search_queue q JOIN messages m ON m.organization_id = q.organization_id \
+            "SELECT {COLUMNS} FROM search_queue q CROSS JOIN messages m WHERE m.organization_id = q.organization_id \
              AND m.inbox_key = q.inbox_key AND m.message_key = q.message_key ORDER BY q.message_key LIMIT $1"
         );
         messages(self.reader().await?.all::<MessageRow>(&text, args![limit]).await?)
@@ -178,8 +178,10 @@ impl Store {
     pub async fn search_backlog_of(&self, scope: &Scope, limit: usize) -> Result<Vec<Message>> {
         let mut query = Query::new(
             &format!(
-                "SELECT {COLUMNS} FROM search_queue q JOIN messages m ON m.organization_id = q.organization_id \
-                 AND m.inbox_key = q.inbox_key AND m.message_key = q.message_key WHERE q.organization_id = $1"
+                // CROSS JOIN: SQLite without statistics would ask every message of the scope whether it waits.
+                "SELECT {COLUMNS} FROM search_queue q CROSS JOIN messages m WHERE q.organization_id = $1 \
+                 AND m.organization_id = q.organization_id AND m.inbox_key = q.inbox_key \
+                 AND m.message_key = q.message_key"
             ),
             args![scope.organization()],
         );

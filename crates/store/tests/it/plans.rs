@@ -29,7 +29,7 @@ const WALKING: &[(&str, &str)] = &[
 /// Statements that look for rows of all tenants by purpose, besides those that the tenancy test knows.
 const CROSSING: &[(&str, &str)] = &[
     (
-        "SELECT {} FROM search_queue q JOIN messages m {} ORDER BY q.message_key LIMIT $1",
+        "SELECT {} FROM search_queue q CROSS JOIN messages m WHERE {} ORDER BY q.message_key LIMIT $1",
         "the indexer, oldest first",
     ),
     ("INSERT INTO search_queue {} SELECT {} WHERE version < $1", "documents of older code, by their version"),
