@@ -328,17 +328,22 @@ async fn hits_in(conn: &mut Conn, scope: &Scope, column: &str, values: Vec<Value
     }
     let mut query = Query::new(
         &format!(
-            // CROSS JOIN and the scope asked of the message: SQLite without statistics would walk the whole inbox instead
-            // of looking up the documents.
+            // CROSS JOIN: SQLite without statistics would begin with the messages.
             "SELECT {HIT_COLUMNS} FROM search_documents d CROSS JOIN messages m WHERE d.organization_id = $1 \
              AND m.organization_id = d.organization_id AND m.inbox_key = d.inbox_key \
              AND m.message_key = d.message_key AND m.restricted = 0"
         ),
         args![scope.organization()],
     );
-    scope.narrow(&mut query, "m");
+    if let Some(pod) = scope.pod() {
+        query.and("m.pod_id = ?", args![pod]);
+    }
     within(&mut query, column, values);
-    query.all::<HitRow>(conn).await?.into_iter().map(SearchHit::try_from).collect()
+    let mut hits: Vec<SearchHit> =
+        query.all::<HitRow>(conn).await?.into_iter().map(SearchHit::try_from).collect::<Result<_>>()?;
+    // Asked in SQL, SQLite would conclude the inbox of the documents and walk all of it.
+    hits.retain(|hit| scope.inbox().is_none_or(|inbox| inbox.key == hit.inbox_key));
+    Ok(hits)
 }
 
 /// Queues new messages for the index, within the transaction that stores them.
