@@ -312,7 +312,8 @@ async fn every_result_comes_once_however_many_there_are() {
             let distinct: std::collections::BTreeSet<&String> = subjects.iter().collect();
             assert_eq!(distinct.len(), HEADS + BODIES, "{path}");
             assert!(subjects[..HEADS].iter().all(|subject| subject.starts_with("lantern")), "{path}");
-            let number = |subject: &String| subject["other ".len()..].parse::<usize>().unwrap() % 2;
+            let number =
+                |subject: &String| subject.strip_prefix("other ").unwrap().parse::<usize>().unwrap() % 2;
             let tail: Vec<usize> = subjects[HEADS..].iter().map(number).collect();
             assert!(tail.is_sorted(), "{path}: words before their beginnings, {tail:?}");
         }

@@ -388,11 +388,13 @@ async fn owned_lists(world: &World, tenant: &Levels) {
 async fn searches(world: &World, tenant: &Levels) {
     let store = &world.store;
     for scope in tenant.all() {
-        assert!(!store.search_backlog_of(scope, 10).await.expect("read").is_empty());
+        let waiting = store.search_backlog_of(scope, 10).await.expect("read");
+        assert!(!waiting.is_empty());
+        assert_eq!(store.bytes_of(&waiting).await.expect("read").len(), waiting.len());
     }
     index(world, &tenant.organization).await;
     let terms =
-        vec![vec![vec!["wabout".to_owned()]], vec![vec!["wab".to_owned()], vec!["wnobody".to_owned()]]];
+        vec![vec![vec!["wabout".to_owned()]], vec![vec!["wabout".to_owned()], vec!["wnobody".to_owned()]]];
     for scope in tenant.all() {
         let (before, after) = ranges(world.now())[3];
         for window in [SearchWindow::default(), SearchWindow { before, after, ..SearchWindow::default() }] {
