@@ -183,7 +183,10 @@ impl App {
                 judged.sort_by_key(|judged| std::cmp::Reverse(judged.hit.document));
                 for judged in judged {
                     let met: Option<Vec<Quality>> = judged.qualities.iter().copied().collect();
-                    if let Some(met) = met {
+                    // Where many share an instant, numbers lie a little beside their times.
+                    if let Some(met) = met
+                        && filter.holds(judged.hit.timestamp)
+                    {
                         page.add(class, Rank::of(&met, judged.hit.document, page.floor), judged);
                     }
                 }
