@@ -172,7 +172,9 @@ impl App {
         let (mut turns, mut running) = (Turns::default(), FuturesUnordered::new());
         while !token.is_cancelled() {
             while running.len() < AT_ONCE && !token.is_cancelled() {
-                match self.next_text_job(&mut turns).await {
+                let (next, ended) = alongside(self.next_text_job(&mut turns), &mut running).await;
+                ended.into_iter().for_each(|organization| turns.ended(organization));
+                match next {
                     Ok(Some(job)) => running.push(self.work_on_text_job(job, extractor, &token)),
                     Ok(None) => break,
                     Err(error) => {
@@ -192,6 +194,21 @@ impl App {
     }
 }
 
+/// Awaits one thing while others go on, with what those that ended meanwhile came to. Left alone, the others would keep
+/// connections that they were just given, and the one would wait for these for ever.
+async fn alongside<T, F: Future>(
+    one: impl Future<Output = T>,
+    others: &mut FuturesUnordered<F>,
+) -> (T, Vec<F::Output>) {
+    let (mut one, mut ended) = (std::pin::pin!(one), Vec::new());
+    loop {
+        tokio::select! {
+            done = &mut one => return (done, ended),
+            Some(other) = others.next() => ended.push(other),
+        }
+    }
+}
+
 /// Whether a message with these attachments has anything to take text from: only then does it leave a job behind.
 pub(crate) fn any_wanted(attachments: &[Attachment]) -> bool {
     attachments.iter().any(wanted)
@@ -208,4 +225,24 @@ fn file(raw: &[u8], attachment: &Attachment) -> Option<TextFile> {
     let bytes = podmail_mime::part_bytes(raw, attachment.part)?;
     let kind = detect(attachment.content_type.as_deref(), attachment.filename.as_deref(), &bytes)?;
     Some(TextFile { kind, charset: podmail_mime::part_charset(raw, attachment.part), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn what_runs_lets_go_of_what_it_was_given_while_something_else_waits_for_it() {
+        let room = Semaphore::new(1);
+        let held = room.try_acquire().unwrap();
+        let mut running = FuturesUnordered::new();
+        running.push(async { drop(room.acquire().await.unwrap()) });
+        assert!(running.next().now_or_never().is_none());
+        drop(held);
+        let (_, ended) = alongside(room.acquire(), &mut running).now_or_never().expect("room for both");
+        assert_eq!(ended.len(), 1);
+    }
 }

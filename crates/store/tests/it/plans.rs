@@ -109,11 +109,11 @@ async fn no_statement_walks_through_a_table_of_tenants() {
     assert!(all.is_empty(), "{} statements walk:\n{}", all.len(), all.join("\n"));
 }
 
-/// Inserts find no rows, apart from those that select what they insert.
+/// Inserts find no rows, apart from those that select what they insert and do not have it with them.
 fn finds_rows(text: &str) -> bool {
     match text.split(' ').next() {
         Some("SELECT" | "WITH" | "UPDATE" | "DELETE") => true,
-        Some("INSERT") => text.contains(" SELECT "),
+        Some("INSERT") => text.contains(" SELECT ") && !text.contains("FROM ( VALUES"),
         _ => false,
     }
 }
