@@ -432,8 +432,24 @@ impl Query {
             }
         }
     }
+    /// Appends ` AND (a, b) IN (VALUES …)`, padded to a power of two so that the statement cache holds few texts.
+    pub(crate) fn within_tuples(&mut self, columns: &str, rows: &[Vec<Value>], width: usize) {
+        let Some(last) = rows.last() else { return };
+        let count = rows.len().next_power_of_two();
+        self.text.push_str(" AND ");
+        self.text.push_str(columns);
+        self.text.push_str(" IN (");
+        push_tuples(&mut self.text, count, width, self.values.len());
+        self.text.push(')');
+        let padding = std::iter::repeat_n(last, count - rows.len());
+        self.values.extend(rows.iter().chain(padding).flatten().cloned());
+    }
     /// All rows.
     pub(crate) async fn all<T: Record>(self, conn: &mut Conn) -> Result<Vec<T>> {
         conn.all(&self.text, self.values).await
+    }
+    /// Runs it; the number of rows it touched.
+    pub(crate) async fn run(self, conn: &mut Conn) -> Result<u64> {
+        conn.run(&self.text, self.values).await
     }
 }

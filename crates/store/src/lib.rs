@@ -76,7 +76,7 @@ pub use quota::SendUsage;
 pub use retention::{CLEAN_ROWS, CleanBefore, Cleaned};
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
-pub use search::{Alternative, SearchDocument, SearchHit, SearchWindow, Terms};
+pub use search::{Alternative, Lookup, SearchDocument, SearchHit, SearchIndex, SearchWindow, Terms};
 pub use texts::{AttachmentText, TextJob};
 pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
 pub use webhook_deliveries::{

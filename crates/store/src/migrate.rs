@@ -90,6 +90,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0018_gather_search_entries.sql"),
         postgres: include_str!("../migrations/postgres/0018_gather_search_entries.sql"),
     },
+    Step {
+        version: 19,
+        name: "index by scope",
+        sqlite: include_str!("../migrations/sqlite/0019_index_by_scope.sql"),
+        postgres: include_str!("../migrations/postgres/0019_index_by_scope.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

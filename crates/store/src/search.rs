@@ -1,19 +1,25 @@
 //! The full-text index: what waits for it, what it holds, and candidates for a query. What a message says is not
 //! decided here: the index names candidates by tokens, the caller compares them with the documents themselves.
 //!
-//! Every document carries tokens for its organization, pod and inbox, and every query begins with one of them, so that
-//! one tenant's volume does not slow another's search. Labels and deletions are judged by the messages' own rows when
-//! a query runs.
+//! Every pod and every organization has an index of its own (`index`), made of segments (`segment`) that are merged in
+//! the background (`merge`), so that one tenant's volume does not slow another's search. Labels and deletions are
+//! judged by the messages' own rows when a query runs.
+
+mod index;
+mod merge;
+mod segment;
 
 use std::collections::{BTreeSet, HashSet};
 
 use podmail_domain::{InboxKey, MessageKey, OrganizationId, ThreadId, Timestamp};
 
-use crate::db::{Conn, Engine, Query, Value, args};
+pub use index::{Alternative, Lookup, SearchIndex, Terms};
+
+use crate::db::{Conn, Query, Value, args};
 use crate::messages::{COLUMNS, Message, MessageRow, list, messages, tuples};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
-use crate::{Result, Store, dialect};
+use crate::{Result, Store};
 
 /// Places of documents in one microsecond.
 const PLACES: i64 = 1 << 10;
@@ -22,12 +28,6 @@ const TRIES: u32 = 24;
 
 /// Documents of one statement at most, as a power of two.
 const INSERTED_AT_ONCE: u32 = 5;
-
-/// One way in which a term can be met: all of these tokens.
-pub type Alternative = Vec<String>;
-
-/// What candidates have to carry: for each term one of its alternatives.
-pub type Terms = Vec<Vec<Alternative>>;
 
 /// A message for the index.
 #[derive(Clone, Debug)]
@@ -131,39 +131,6 @@ fn place_of(time: Timestamp) -> i64 {
     time.micros().saturating_mul(PLACES)
 }
 
-fn scope_token(scope: &Scope) -> String {
-    let (letter, text) = match (scope.inbox(), scope.pod()) {
-        (Some(inbox), _) => ('i', inbox.key.to_string()),
-        (None, Some(pod)) => ('p', pod.to_string()),
-        (None, None) => ('o', scope.organization().to_string()),
-    };
-    format!("{letter}{}", text.replace('-', ""))
-}
-
-fn scope_tokens(message: &Message) -> [String; 3] {
-    let own = message.scope();
-    let pod = own.without_inbox();
-    [scope_token(&Scope::new(own.organization(), None, None)), scope_token(&pod), scope_token(&own)]
-}
-
-/// The query in the engine's own language. Tokens hold nothing that either language gives a meaning.
-fn expression(engine: Engine, scope: &Scope, terms: &[Vec<Alternative>]) -> String {
-    let (quote, and, or) = match engine {
-        Engine::Sqlite => ('"', " AND ", " OR "),
-        Engine::Postgres => ('\'', " & ", " | "),
-    };
-    let lookup = |token: &String| format!("{quote}{token}{quote}");
-    let mut parts = vec![format!("{quote}{}{quote}", scope_token(scope))];
-    for alternatives in terms {
-        let ways: Vec<String> = alternatives
-            .iter()
-            .map(|way| format!("({})", way.iter().map(lookup).collect::<Vec<_>>().join(and)))
-            .collect();
-        parts.push(format!("({})", ways.join(or)));
-    }
-    parts.join(and)
-}
-
 impl Store {
     /// Messages that wait for the index, oldest first, whoever's.
     pub async fn search_backlog(&self, limit: usize) -> Result<Vec<Message>> {
@@ -227,28 +194,6 @@ impl Store {
         } else {
             self.write_later(documents, |tx, documents| Box::pin(index(tx, documents))).await
         }
-    }
-
-    /// Numbers of the latest documents in scope that carry what the terms ask for.
-    pub async fn search_candidates(
-        &self,
-        scope: &Scope,
-        terms: &[Vec<Alternative>],
-        window: SearchWindow,
-        limit: usize,
-    ) -> Result<Vec<i64>> {
-        let engine = self.engine();
-        let below = window.below.unwrap_or(i64::MAX).min(window.before.map_or(i64::MAX, place_of));
-        let from = window.from.unwrap_or(i64::MIN).max(window.after.map_or(i64::MIN, place_of));
-        let rows: Vec<(i64,)> = self
-            .reader()
-            .await?
-            .all(
-                dialect::search_candidates(engine),
-                args![expression(engine, scope, terms), below, from, limit, scope.organization()],
-            )
-            .await?;
-        Ok(rows.into_iter().map(|(doc,)| doc).collect())
     }
 
     /// The documents with these numbers whose messages carry no restricted label.
@@ -372,74 +317,63 @@ async fn index(tx: &mut Tx, documents: &[SearchDocument]) -> Result<()> {
     }
     let keys: Vec<Vec<Value>> = waiting.iter().map(|document| key(&document.message)).collect();
     let (values, arguments) = tuples(&keys, 3);
-    let text = format!(
-        "DELETE FROM search_documents WHERE (organization_id, inbox_key, message_key) IN ({values}) RETURNING doc_id"
-    );
-    let gone = tx.all(&text, arguments).await?;
-    unindex(tx, gone).await?;
+    let text =
+        format!("DELETE FROM search_documents WHERE (organization_id, inbox_key, message_key) IN ({values})");
+    tx.run(&text, arguments).await?;
+    let mut added = Vec::with_capacity(waiting.len());
     for attempt in 0..TRIES {
-        waiting = insert(tx, waiting, attempt).await?;
+        waiting = insert(tx, waiting, attempt, &mut added).await?;
         if waiting.is_empty() {
-            return Ok(());
+            return index::add(tx, &added).await;
         }
     }
     Err(crate::Error::Race)
 }
 
-/// Adds documents, and returns those whose places are taken.
+const INSERT_DOCUMENTS: &str = "INSERT INTO search_documents (organization_id, doc_id, pod_id, inbox_key, message_key, \
+    thread_id, version, text)";
+
+/// Adds documents with their numbers to `added`, and returns those whose places are taken.
 async fn insert<'a>(
     tx: &mut Tx,
     documents: Vec<&'a SearchDocument>,
     attempt: u32,
+    added: &mut Vec<(i64, &'a SearchDocument)>,
 ) -> Result<Vec<&'a SearchDocument>> {
-    let engine = tx.engine();
-    let (before, columns, after) = dialect::insert_documents(engine);
     let mut taken = Vec::new();
     let mut rest = documents.as_slice();
     while !rest.is_empty() {
         // A power of two, so that the statement cache holds few texts.
         let (part, later) = rest.split_at(1 << rest.len().ilog2().min(INSERTED_AT_ONCE));
         rest = later;
-        let rows: Vec<Vec<Value>> =
-            part.iter().map(|document| row(engine, document, place(&document.message, attempt))).collect();
-        let (values, arguments) = tuples(&rows, columns);
-        let text = format!("{before}{values}{after}");
+        let rows: Vec<Vec<Value>> = part.iter().map(|document| row(document, attempt)).collect();
+        let (values, arguments) = tuples(&rows, 8);
+        let text = format!("{INSERT_DOCUMENTS}{values} ON CONFLICT DO NOTHING RETURNING message_key");
         let stored: HashSet<String> =
             tx.all::<(String,)>(&text, arguments).await?.into_iter().map(|(key,)| key).collect();
         for document in part {
-            if !stored.contains(&document.message.message_key.to_string()) {
+            if stored.contains(&document.message.message_key.to_string()) {
+                added.push((place(&document.message, attempt), document));
+            } else {
                 taken.push(*document);
-            } else if engine == Engine::Sqlite {
-                let place = place(&document.message, attempt);
-                let text = "INSERT INTO search_index (rowid, tokens) VALUES ($1, $2)";
-                tx.run(text, args![place, tokens(document).collect::<Vec<_>>().join(" ")]).await?;
             }
         }
     }
     Ok(taken)
 }
 
-fn tokens(document: &SearchDocument) -> impl Iterator<Item = String> {
-    scope_tokens(&document.message).into_iter().chain(document.tokens.iter().cloned())
-}
-
-/// A row of `search_documents`, with its tokens where they are a column of it.
-fn row(engine: Engine, document: &SearchDocument, place: i64) -> Vec<Value> {
+fn row(document: &SearchDocument, attempt: u32) -> Vec<Value> {
     let message = &document.message;
-    let mut values = args![
+    args![
         message.organization_id,
-        place,
+        place(message, attempt),
         message.pod_id,
         message.inbox_key,
         message.message_key,
         message.thread_id,
         document.version,
         document.text.clone()
-    ];
-    if engine == Engine::Postgres {
-        values.push(tokens(document).map(|token| format!("'{token}'")).collect::<Vec<_>>().join(" ").into());
-    }
-    values
+    ]
 }
 
 /// Takes a message out of the index and of its queue.
@@ -455,23 +389,17 @@ pub(crate) async fn forget(
         key(),
     )
     .await?;
-    let gone: Vec<(i64,)> = tx
-        .all(
+    let gone: Option<(String,)> = tx
+        .one(
             "DELETE FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 \
-             RETURNING doc_id",
+             RETURNING pod_id",
             key(),
         )
         .await?;
-    unindex(tx, gone).await
-}
-
-async fn unindex(tx: &mut Tx, documents: Vec<(i64,)>) -> Result<()> {
-    if tx.engine() == Engine::Sqlite {
-        for (document,) in documents {
-            tx.run("DELETE FROM search_index WHERE rowid = $1", args![document]).await?;
-        }
+    match gone {
+        Some((pod,)) => index::tell_of_gone(tx, organization, pod).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Removes up to `limit` documents of a deleted inbox; `false`: there are none left.
@@ -488,39 +416,17 @@ pub(crate) async fn purge(
             args![organization, inbox, limit],
         )
         .await?;
-    let gone: Vec<(i64,)> = tx
+    let gone: Vec<(String,)> = tx
         .all(
             "DELETE FROM search_documents WHERE organization_id = $1 AND doc_id IN \
              (SELECT doc_id FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 LIMIT $3) \
-             RETURNING doc_id",
+             RETURNING pod_id",
             args![organization, inbox, limit],
         )
         .await?;
     let any = queued > 0 || !gone.is_empty();
-    unindex(tx, gone).await?;
-    Ok(any)
-}
-
-#[cfg(test)]
-mod tests {
-    use podmail_domain::PodId;
-
-    use super::*;
-
-    #[test]
-    fn a_query_begins_with_its_scope_and_reads_alike_on_both_engines() {
-        let organization = OrganizationId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b71").unwrap();
-        let pod = PodId::parse("0192f3c1-7e5a-7c3d-9b0e-4a1f6d2c8b72").unwrap();
-        let scope = Scope::new(organization, Some(pod), None);
-        let token = str::to_owned;
-        let terms = vec![vec![vec![token("wa")], vec![token("gab"), token("wabc")]]];
-        assert_eq!(
-            expression(Engine::Sqlite, &scope, &terms),
-            r#""p0192f3c17e5a7c3d9b0e4a1f6d2c8b72" AND (("wa") OR ("gab" AND "wabc"))"#
-        );
-        assert_eq!(
-            expression(Engine::Postgres, &scope, &terms),
-            "'p0192f3c17e5a7c3d9b0e4a1f6d2c8b72' & (('wa') | ('gab' & 'wabc'))"
-        );
+    for (pod,) in gone {
+        index::tell_of_gone(tx, organization, pod).await?;
     }
+    Ok(any)
 }

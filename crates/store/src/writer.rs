@@ -132,6 +132,10 @@ impl Writer {
         (writer, task)
     }
 
+    pub(crate) fn ids(&self) -> &dyn IdSource {
+        &*self.ids
+    }
+
     /// Runs a change as (part of) a transaction and returns once it is durable.
     pub(crate) async fn write<A, T>(&self, args: A, body: Body<A, T>) -> Result<T>
     where

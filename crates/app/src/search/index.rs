@@ -22,6 +22,8 @@ const CATCH_UPS: usize = 8;
 const BODY_CHARS: usize = 100_000;
 /// Bytes of the folded words of a body at most, for unpacking.
 const TEXT_BYTES: usize = 4 * BODY_CHARS;
+/// Scopes whose segments are tended after each batch at most.
+const TENDED: usize = 32;
 /// Pause of the worker between full batches at least: arrivals go first.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 
@@ -29,9 +31,13 @@ impl App {
     /// Indexes what waits until told to stop.
     pub async fn run_indexer(&self, token: CancellationToken) {
         while !token.is_cancelled() {
-            let pause = match self.index_once().await {
-                Ok(0) => None,
-                Ok(_) => Some(PAUSE_MIN),
+            let done = async {
+                let indexed = self.index_once().await?;
+                Ok::<_, Error>(self.tend_index().await? || indexed > 0)
+            };
+            let pause = match done.await {
+                Ok(false) => None,
+                Ok(true) => Some(PAUSE_MIN),
                 Err(error) => {
                     tracing::error!(error = %error, "messages could not be indexed");
                     None
@@ -61,6 +67,16 @@ impl App {
         let documents = self.documents(waiting).await?;
         self.store().index_documents(documents, false).await?;
         Ok(count)
+    }
+
+    /// Merges segments of the index and takes out what is gone, of some scopes; `false` when none wanted it.
+    pub async fn tend_index(&self) -> Result<bool> {
+        for n in 0..TENDED {
+            if !self.store().tend_search().await? {
+                return Ok(n > 0);
+            }
+        }
+        Ok(true)
     }
 
     /// How many messages wait for the index, counted up to 100,000.

@@ -16,10 +16,10 @@ use std::collections::{HashMap, HashSet};
 use podmail_api_types::search as wire;
 use podmail_domain::label::Restricted;
 use podmail_domain::{MessageKey, ThreadId, Timestamp};
-use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchWindow, Terms};
+use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchIndex, SearchWindow, Terms};
 
 use crate::messages::{heavy, item};
-use crate::{App, Caller, Result};
+use crate::{App, Caller, Error, Result};
 use rank::{COMPARED, Class, Gathered, Rank};
 use terms::{Head, Quality, Term};
 
@@ -38,6 +38,9 @@ const THREAD_CHUNK: usize = 100;
 const THREAD_BODIES: usize = 5;
 /// Marked texts of one field of a conversation.
 const THREAD_MARKS: usize = 10;
+/// How often a search is begun at most.
+const TRIES: usize = 4;
+
 /// What is searched for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchFilter {
@@ -115,7 +118,12 @@ impl Candidates {
     }
 
     /// The next ones; none when there are no more or too many have been looked at.
-    async fn next<T>(&mut self, app: &App, scope: &Scope, page: &mut Gathered<T>) -> Result<Vec<i64>> {
+    async fn next<T>(
+        &mut self,
+        app: &App,
+        index: &mut SearchIndex,
+        page: &mut Gathered<T>,
+    ) -> Result<Vec<i64>> {
         // Those of `Head` are compared with each other, so all of them are there at once.
         if !self.more || page.wanted() == 0 {
             return Ok(Vec::new());
@@ -124,7 +132,7 @@ impl Candidates {
             page.given_up = self.window.below.map(|below| Rank::end(self.class, below));
             return Ok(Vec::new());
         }
-        let found = app.store().search_candidates(scope, &self.lookups, self.window, self.portion).await?;
+        let found = app.store().search_candidates(index, &self.lookups, self.window, self.portion).await?;
         self.more = found.len() == self.portion && self.class != Class::Head;
         if self.class == Class::Head && found.len() == COMPARED && page.floor == i64::MIN {
             page.floor = found.last().copied().unwrap_or(i64::MIN);
@@ -165,20 +173,38 @@ impl App {
         if terms.is_empty() {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let scope = &caller.scope;
-        self.catch_up(scope).await?;
+        self.catch_up(&caller.scope).await?;
+        // What is merged while a search reads it is gone, and the search begins again.
+        for _ in 1..TRIES {
+            match self.found_messages(&caller.scope, &terms, filter, after, limit).await {
+                Err(Error::RaceCondition) => {}
+                done => return done,
+            }
+        }
+        self.found_messages(&caller.scope, &terms, filter, after, limit).await
+    }
+
+    async fn found_messages(
+        &self,
+        scope: &Scope,
+        terms: &[Term],
+        filter: &SearchFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<wire::FoundMessage>> {
+        let mut index = self.store().search_index(scope).await?;
         let mut page = Gathered::new(after, limit);
         for class in Class::ALL {
-            let Some(mut candidates) = Candidates::new(class, &terms, filter.window(), &page) else {
+            let Some(mut candidates) = Candidates::new(class, terms, filter.window(), &page) else {
                 continue;
             };
             loop {
-                let documents = candidates.next(self, scope, &mut page).await?;
+                let documents = candidates.next(self, &mut index, &mut page).await?;
                 if documents.is_empty() {
                     break;
                 }
                 let hits = self.store().search_hits(scope, &documents).await?;
-                let own = terms.clone();
+                let own = terms.to_vec();
                 let mut judged = heavy(move || judge(hits, &own)).await?;
                 judged.sort_by_key(|judged| std::cmp::Reverse(judged.hit.document));
                 for judged in judged {
@@ -201,7 +227,7 @@ impl App {
         for judged in page.items {
             // One that was deleted since is not shown.
             let Some(message) = messages.get(&judged.hit.message_key) else { continue };
-            let highlights = self.mark(&terms, message, &judged).await?;
+            let highlights = self.mark(terms, message, &judged).await?;
             items.push(wire::FoundMessage { message: item(message), highlights });
         }
         Ok(Page { items, next: page.next })
@@ -228,35 +254,53 @@ impl App {
         if terms.is_empty() {
             return Ok(Page { items: Vec::new(), next: None });
         }
-        let scope = &caller.scope;
-        self.catch_up(scope).await?;
+        self.catch_up(&caller.scope).await?;
+        // What is merged while a search reads it is gone, and the search begins again.
+        for _ in 1..TRIES {
+            match self.found_threads(&caller.scope, &terms, filter, after, limit).await {
+                Err(Error::RaceCondition) => {}
+                done => return done,
+            }
+        }
+        self.found_threads(&caller.scope, &terms, filter, after, limit).await
+    }
+
+    async fn found_threads(
+        &self,
+        scope: &Scope,
+        terms: &[Term],
+        filter: &SearchFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<wire::FoundThread>> {
+        let mut index = self.store().search_index(scope).await?;
         let mut page = Gathered::new(after, limit);
         if terms.len() == 1 {
             let mut seen = HashSet::new();
             for class in Class::ALL {
-                let Some(mut candidates) = Candidates::new(class, &terms, SearchWindow::default(), &page)
+                let Some(mut candidates) = Candidates::new(class, terms, SearchWindow::default(), &page)
                 else {
                     continue;
                 };
                 loop {
-                    let documents = candidates.next(self, scope, &mut page).await?;
+                    let documents = candidates.next(self, &mut index, &mut page).await?;
                     if documents.is_empty() {
                         break;
                     }
                     let mut threads = self.store().search_threads(scope, &documents).await?;
                     threads.retain(|(_, thread)| seen.insert((class, *thread)));
-                    self.compare_threads(scope, &terms, filter, Some(class), &threads, &mut page).await?;
+                    self.compare_threads(scope, terms, filter, Some(class), &threads, &mut page).await?;
                 }
             }
         } else {
-            let threads = self.candidate_threads(scope, &terms).await?;
-            self.compare_threads(scope, &terms, filter, None, &threads, &mut page).await?;
+            let threads = self.candidate_threads(scope, &mut index, terms).await?;
+            self.compare_threads(scope, terms, filter, None, &threads, &mut page).await?;
         }
         let page = page.page();
         let mut items = Vec::with_capacity(page.items.len());
         for (thread, documents) in page.items {
             let Some(thread) = self.store().thread(scope, thread, Restricted::NONE).await? else { continue };
-            let highlights = self.mark_thread(&terms, &thread.scope(), documents).await?;
+            let highlights = self.mark_thread(terms, &thread.scope(), documents).await?;
             items.push(wire::FoundThread { thread: crate::threads::item(&thread), highlights });
         }
         Ok(Page { items, next: page.next })
@@ -305,14 +349,19 @@ impl App {
 
     /// Conversations that may meet several terms: those of the rarest term, latest first, with those where one message
     /// meets everything.
-    async fn candidate_threads(&self, scope: &Scope, terms: &[Term]) -> Result<Vec<(i64, ThreadId)>> {
+    async fn candidate_threads(
+        &self,
+        scope: &Scope,
+        index: &mut SearchIndex,
+        terms: &[Term],
+    ) -> Result<Vec<(i64, ThreadId)>> {
         let lookups = terms::lookups_anywhere(terms);
         let window = SearchWindow::default();
-        let mut documents = self.store().search_candidates(scope, &lookups, window, THREADS).await?;
+        let mut documents = self.store().search_candidates(index, &lookups, window, THREADS).await?;
         let mut rarest: Option<Vec<i64>> = None;
         for term in &lookups {
             let term = std::slice::from_ref(term);
-            let found = self.store().search_candidates(scope, term, window, 2 * THREADS).await?;
+            let found = self.store().search_candidates(index, term, window, 2 * THREADS).await?;
             if rarest.as_ref().is_none_or(|rarest| found.len() < rarest.len()) {
                 rarest = Some(found);
             }

@@ -2,14 +2,16 @@
 //!
 //! The index only proposes candidates: whether a term really matches is decided here, on the document itself.
 
-use podmail_store::{Alternative, Terms};
+use podmail_store::{Alternative, Lookup, Terms};
 
 use super::fold::{fold, is_unbroken, words};
 use super::rank::Class;
-use super::tokens::{PREFIX_CHARS, gram_tokens, prefix_token, unbroken_tokens, word_token};
+use super::tokens::{END_CHARS, mark_token, marks, pair_token, part_token, unbroken_runs, word_token};
 
-/// N-grams of one term that are looked up: more do not make it rarer.
-const GRAMS_MAX: usize = 24;
+/// Tokens of one term that are looked up: more do not make it rarer.
+const LOOKUPS_MAX: usize = 24;
+/// Characters of a term that the beginning of a word may meet.
+const BEGINNING_CHARS_MIN: usize = 3;
 
 /// One term of a query: a word, or what stood in quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,28 +63,43 @@ impl Term {
         Self { text, body, words, unbroken }
     }
 
-    /// Tokens of sender, recipients or subject.
+    /// How documents are found whose sender, recipients or subject have the term: its words are ends of words there, but
+    /// for the last, which may go on.
     fn in_heads(&self) -> Alternative {
-        gram_tokens(&self.text, true).into_iter().take(GRAMS_MAX).collect()
-    }
-
-    /// Tokens of a body that has the term itself; none when none can.
-    fn in_words(&self) -> Option<Alternative> {
-        if self.unbroken {
-            Some(unbroken_tokens(&self.words.join(" "), true).into_iter().take(GRAMS_MAX).collect())
-        } else {
-            Some(self.words.iter().map(|word| word_token(word)).collect())
+        if self.words.is_empty() {
+            return marks(&self.text).take(LOOKUPS_MAX).map(|mark| Lookup::Exact(mark_token(mark))).collect();
         }
-        .filter(|tokens: &Alternative| !tokens.is_empty())
+        let open = self.text.ends_with(char::is_alphanumeric);
+        let last = self.words.len() - 1;
+        let lookup = |(n, word): (usize, &String)| {
+            if n == last && open && word.chars().count() < END_CHARS {
+                Lookup::Prefix(part_token(word))
+            } else {
+                Lookup::Exact(part_token(word))
+            }
+        };
+        self.words.iter().enumerate().take(LOOKUPS_MAX).map(lookup).collect()
     }
 
-    /// The token of a body that has words which begin with the term; none when that does not count. Of longer words it is
-    /// that of their beginning.
+    /// How documents are found whose body has the term itself; none when none can.
+    fn in_words(&self) -> Option<Alternative> {
+        let lookups: Alternative = if self.unbroken {
+            let of_run = |run: Vec<char>| match run.as_slice() {
+                [single] => vec![Lookup::Prefix(pair_token(&[*single]))],
+                run => run.windows(2).map(|pair| Lookup::Exact(pair_token(pair))).collect(),
+            };
+            unbroken_runs(&self.words.join(" ")).flat_map(of_run).take(LOOKUPS_MAX).collect()
+        } else {
+            self.words.iter().map(|word| Lookup::Exact(word_token(word))).take(LOOKUPS_MAX).collect()
+        };
+        (!lookups.is_empty()).then_some(lookups)
+    }
+
+    /// How documents are found whose body has words that begin with the term; none when that does not count.
     fn in_beginnings(&self) -> Option<Alternative> {
         let [word] = self.words.as_slice() else { return None };
-        let start: String = word.chars().take(*PREFIX_CHARS.end()).collect();
-        let long = !self.unbroken && start.chars().count() >= *PREFIX_CHARS.start();
-        long.then(|| vec![prefix_token(&start)])
+        let long = !self.unbroken && word.chars().count() >= BEGINNING_CHARS_MIN;
+        long.then(|| vec![Lookup::Prefix(word_token(word))])
     }
 
     fn anywhere(&self) -> Vec<Alternative> {
@@ -117,7 +134,7 @@ impl Term {
             return Some(Quality::Body);
         }
         let start = self.body.trim_end();
-        let long = self.words.len() == 1 && start.trim_start().chars().count() >= *PREFIX_CHARS.start();
+        let long = self.words.len() == 1 && start.trim_start().chars().count() >= BEGINNING_CHARS_MIN;
         (long && body.contains(start)).then_some(Quality::BodyPrefix)
     }
 

@@ -18,6 +18,7 @@ mod objects;
 mod organizations;
 mod plans;
 mod pods;
+mod search;
 mod tenancy;
 mod texts;
 mod webhooks;

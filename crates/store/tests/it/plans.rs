@@ -18,11 +18,7 @@ use crate::worlds;
 const WALKING: &[(&str, &str)] = &[
     ("DELETE FROM event_payloads WHERE NOT EXISTS", "an hourly sweep over a table that is nearly empty"),
     ("SELECT organization_id, inbox_key FROM purges ORDER BY", "deleted inboxes are few"),
-    (
-        "SELECT rowid FROM search_index WHERE search_index MATCH",
-        "SQLite calls a look-up in the full-text index a scan",
-    ),
-    ("DELETE FROM search_index WHERE rowid", "likewise, by its row id"),
+    ("SELECT organization_id, scope FROM search_work LIMIT", "scopes that want tending are few"),
     ("SELECT COUNT(*) FROM (SELECT message_key FROM search_queue", "counts what waits, up to a bound"),
 ];
 

@@ -48,15 +48,7 @@ pub(crate) const CROSSING: &[(&str, &str)] = &[
     ("SELECT COUNT(*) FROM (SELECT domain FROM domains WHERE next_check_at", "whether any domain is due"),
     ("SELECT organization_id, domain FROM domains WHERE next_check_at", "leasing, likewise"),
     ("SELECT {COLUMNS} FROM drafts d WHERE d.due_at <=", "leasing, likewise"),
-    (
-        "SELECT rowid FROM search_index WHERE search_index MATCH",
-        "the query begins with the token of its scope",
-    ),
-    (
-        "INSERT INTO search_index (rowid, tokens)",
-        "its tokens name its scopes, its number belongs to a document",
-    ),
-    ("DELETE FROM search_index WHERE rowid", "the number was that of a document of the caller's"),
+    ("SELECT organization_id, scope FROM search_work LIMIT", "tending takes any scope, then works in it"),
     ("SELECT COUNT(*) FROM (SELECT message_key FROM search_queue", "how much waits for the index, whoever's"),
     ("SELECT d.due_at FROM drafts d", "when any draft is due"),
     (

@@ -10,8 +10,9 @@ use podmail_domain::{AttachmentId, DomainName, InboxId, Permissions, ThreadId, T
 use podmail_store::{
     Cursor, DomainFlags, DomainStatus, DraftClaimed, DraftContent, DraftCreated, DraftFilter, DraftKind,
     DraftRelease, InboxCreated, InboxPlace, KeyFamily, KeyLevel, KeySecret, LeaseRequest, Limits, ListName,
-    MessageFilter, NewApiKey, NewDelivery, NewDomain, NewDraft, NewInbox, NewMessage, NewOrganization, Order,
-    Page, Position, Scope, SearchDocument, SearchWindow, Stored, Suppression, ThreadFilter, ThreadTime,
+    Lookup, MessageFilter, NewApiKey, NewDelivery, NewDomain, NewDraft, NewInbox, NewMessage,
+    NewOrganization, Order, Page, Position, Scope, SearchDocument, SearchWindow, Stored, Suppression,
+    ThreadFilter, ThreadTime,
 };
 
 use crate::messages::mail;
@@ -393,12 +394,14 @@ async fn searches(world: &World, tenant: &Levels) {
         assert_eq!(store.bytes_of(&waiting).await.expect("read").len(), waiting.len());
     }
     index(world, &tenant.organization).await;
-    let terms =
-        vec![vec![vec!["wabout".to_owned()]], vec![vec!["wabout".to_owned()], vec!["wnobody".to_owned()]]];
+    while store.tend_search().await.expect("run") {}
+    let about = || Lookup::Prefix("wabo".to_owned());
+    let terms = vec![vec![vec![about()]], vec![vec![about()], vec![Lookup::Exact("wnobody".to_owned())]]];
     for scope in tenant.all() {
         let (before, after) = ranges(world.now())[3];
         for window in [SearchWindow::default(), SearchWindow { before, after, ..SearchWindow::default() }] {
-            let found = store.search_candidates(scope, &terms, window, 50).await.expect("read");
+            let mut index = store.search_index(scope).await.expect("read");
+            let found = store.search_candidates(&mut index, &terms, window, 50).await.expect("read");
             assert!(!found.is_empty(), "{scope:?}");
             assert!(!store.search_hits(scope, &found).await.expect("read").is_empty());
             let threads = store.search_threads(scope, &found).await.expect("read");

@@ -1,0 +1,241 @@
+//! Tending segments: many small ones of a scope become one, and documents that are gone leave those that they were in.
+//! Everything is read and made outside of a transaction; a short one then exchanges the segments, unless somebody else
+//! did so first.
+
+use std::collections::{HashMap, HashSet};
+
+use podmail_domain::OrganizationId;
+use podmail_domain::source::random;
+
+use super::index::{FANOUT, FULL, Written, write};
+use super::segment::{DOCUMENTS_MAX, Segment, Stored};
+use super::within;
+use crate::db::{Query, args};
+use crate::scope::id;
+use crate::writer::Tx;
+use crate::{Error, Result, Store};
+
+/// Documents up to which a segment is written anew for each one that is gone; larger ones wait until a quarter is.
+const SMALL: usize = 512;
+/// Documents that go at once after which large segments are looked at: an inbox was deleted.
+const MANY: usize = 64;
+/// Requests of one scope that are dealt with at once.
+const REQUESTS_MAX: usize = 4_096;
+/// Requests that are looked at to take one of them, so that nodes rarely take the same.
+const REQUESTS: usize = 16;
+
+#[derive(Clone, sqlx::FromRow, serde::Deserialize)]
+struct Row {
+    segment_id: String,
+    level: i64,
+    documents: i64,
+    newest: i64,
+}
+
+impl Row {
+    fn documents(&self) -> usize {
+        usize::try_from(self.documents).unwrap_or(0)
+    }
+}
+
+/// Those that are to become one: all up to the highest level that has many, the oldest first, as far as they fit.
+fn to_merge(segments: &[Row]) -> Vec<String> {
+    let count = |level: i64| segments.iter().filter(|row| row.level == level).count();
+    let Some(level) = (0..FULL).rev().find(|level| count(*level) >= FANOUT) else { return Vec::new() };
+    let mut small: Vec<&Row> = segments.iter().filter(|row| row.level <= level).collect();
+    small.sort_by_key(|row| row.newest);
+    let mut sum = 0;
+    let fitting = small.into_iter().take_while(|row| {
+        sum += row.documents();
+        sum <= DOCUMENTS_MAX
+    });
+    fitting.map(|row| row.segment_id.clone()).collect()
+}
+
+impl Store {
+    /// Tends the segments of one scope that wants it; `false`: none does.
+    pub async fn tend_search(&self) -> Result<bool> {
+        let mut conn = self.reader().await?;
+        let wanting: Vec<(String, String)> =
+            conn.all("SELECT organization_id, scope FROM search_work LIMIT $1", args![REQUESTS]).await?;
+        let [choice] = random(self.writer.ids());
+        let Some((organization, home)) = wanting.get(usize::from(choice) % wanting.len().max(1)).cloned()
+        else {
+            return Ok(false);
+        };
+        let organization = id(&organization, OrganizationId::parse)?;
+        let requests: Vec<(i64, i64)> = conn
+            .all(
+                "SELECT work_id, gone FROM search_work WHERE organization_id = $1 AND scope = $2 LIMIT $3",
+                args![organization, home.as_str(), REQUESTS_MAX],
+            )
+            .await?;
+        let segments: Vec<Row> = conn
+            .all(
+                "SELECT segment_id, level, documents, newest FROM search_segments \
+                 WHERE organization_id = $1 AND scope = $2",
+                args![organization, home.as_str()],
+            )
+            .await?;
+        drop(conn);
+        let together = to_merge(&segments);
+        let mut work = Vec::new();
+        if together.len() > 1 {
+            work.push((together.clone(), 0));
+        }
+        let gone = requests.iter().filter(|(_, gone)| *gone != 0).count();
+        for row in segments.iter().filter(|row| !together.contains(&row.segment_id)) {
+            let documents = row.documents();
+            if documents <= SMALL && gone > 0 {
+                work.push((vec![row.segment_id.clone()], 1));
+            } else if gone >= MANY {
+                work.push((vec![row.segment_id.clone()], documents.div_ceil(4)));
+            }
+        }
+        for (segments, least) in work {
+            match self.rewrite(organization, &home, segments, least).await {
+                // Somebody else did that already.
+                Ok(()) | Err(Error::Race) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.write_later((organization, home, requests), |tx, (organization, home, requests)| {
+            Box::pin(async move {
+                let mut query = Query::new(
+                    "DELETE FROM search_work WHERE organization_id = $1 AND scope = $2",
+                    args![*organization, home.as_str()],
+                );
+                within(
+                    &mut query,
+                    "work_id",
+                    requests.iter().map(|(request, _)| (*request).into()).collect(),
+                );
+                query.run(tx).await?;
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(true)
+    }
+
+    /// Makes one segment of these without what is gone, if at least so many documents are.
+    async fn rewrite(
+        &self,
+        organization: OrganizationId,
+        home: &str,
+        segments: Vec<String>,
+        least: usize,
+    ) -> Result<()> {
+        let mut conn = self.reader().await?;
+        let mut query = Query::new(
+            "SELECT segment_id, newest, numbers FROM search_segments WHERE organization_id = $1 AND scope = $2",
+            args![organization, home],
+        );
+        let ids = || segments.iter().map(|segment| segment.as_str().into()).collect::<Vec<_>>();
+        within(&mut query, "segment_id", ids());
+        let mut rows: Vec<(String, i64, Vec<u8>)> = query.all(&mut conn).await?;
+        rows.sort_by_key(|(_, newest, _)| *newest);
+        let mut query = Query::new(
+            "SELECT segment_id, name, entries FROM search_blocks WHERE organization_id = $1",
+            args![organization],
+        );
+        within(&mut query, "segment_id", ids());
+        let mut blocks: HashMap<String, Vec<(String, Vec<u8>)>> = HashMap::new();
+        for (segment, name, entries) in query.all::<(String, String, Vec<u8>)>(&mut conn).await? {
+            blocks.entry(segment).or_default().push((name, entries));
+        }
+        let mut stored = Vec::with_capacity(rows.len());
+        for (segment, _, numbers) in rows {
+            stored.push((numbers, blocks.remove(&segment).ok_or(Error::Race)?));
+        }
+        if stored.len() != segments.len() {
+            return Err(Error::Race);
+        }
+        let parts = blocking(move || {
+            stored.iter().map(|(numbers, blocks)| Segment::read(numbers, blocks)).collect::<Result<Vec<_>>>()
+        })
+        .await??;
+        let numbers: Vec<i64> = parts.iter().flat_map(|part| part.numbers().iter().copied()).collect();
+        let mut alive = HashSet::with_capacity(numbers.len());
+        for some in numbers.chunks(256) {
+            let mut query = Query::new(
+                "SELECT doc_id FROM search_documents WHERE organization_id = $1",
+                args![organization],
+            );
+            within(&mut query, "doc_id", some.iter().map(|number| (*number).into()).collect());
+            alive.extend(query.all::<(i64,)>(&mut conn).await?.into_iter().map(|(number,)| number));
+        }
+        drop(conn);
+        if numbers.iter().filter(|number| !alive.contains(number)).count() < least {
+            return Ok(());
+        }
+        let new = blocking(move || Segment::merged(parts, &alive).stored()).await?;
+        self.write_later(
+            (organization, home.to_owned(), segments, new),
+            |tx, (organization, home, segments, new)| {
+                Box::pin(exchange(tx, *organization, home, segments, new.clone()))
+            },
+        )
+        .await
+    }
+}
+
+async fn exchange(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    home: &str,
+    segments: &[String],
+    new: Stored,
+) -> Result<()> {
+    let ids = || segments.iter().map(|segment| segment.as_str().into()).collect::<Vec<_>>();
+    let mut query = Query::new(
+        "DELETE FROM search_segments WHERE organization_id = $1 AND scope = $2",
+        args![organization, home],
+    );
+    within(&mut query, "segment_id", ids());
+    if query.run(tx).await? != segments.len() as u64 {
+        return Err(Error::Race);
+    }
+    let mut query = Query::new("DELETE FROM search_blocks WHERE organization_id = $1", args![organization]);
+    within(&mut query, "segment_id", ids());
+    query.run(tx).await?;
+    write(tx, vec![Written { organization, home: home.to_owned(), segment: new }]).await
+}
+
+/// Work on another thread than those that answer requests.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Corrupt("a segment that cannot be merged"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(all: &[(i64, i64, i64)]) -> Vec<Row> {
+        all.iter()
+            .map(|(number, level, documents)| Row {
+                segment_id: number.to_string(),
+                level: *level,
+                documents: *documents,
+                newest: *number,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn many_segments_of_one_level_become_one_with_all_smaller_ones() {
+        let mut all: Vec<(i64, i64, i64)> = (0..7).map(|n| (n, 1, 10)).collect();
+        assert_eq!(to_merge(&rows(&all)), Vec::<String>::new());
+        all.extend([(7, 0, 1), (8, 1, 10), (9, 0, 1), (10, 2, 100)]);
+        assert_eq!(to_merge(&rows(&all)), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn a_segment_never_becomes_larger_than_is_read_at_once() {
+        let all: Vec<(i64, i64, i64)> = (0..8).map(|n| (n, 4, 5_000)).collect();
+        assert_eq!(to_merge(&rows(&all)), ["0", "1", "2"]);
+        // Full ones are left alone however many there are.
+        let all: Vec<(i64, i64, i64)> = (0..20).map(|n| (n, FULL, 9_000)).collect();
+        assert_eq!(to_merge(&rows(&all)), Vec::<String>::new());
+    }
+}
