@@ -194,7 +194,7 @@ impl App {
     ) -> Result<Page<wire::FoundMessage>> {
         let mut index = self.store().search_index(scope).await?;
         let mut page = Gathered::new(after, limit);
-        for class in Class::ALL {
+        for class in Class::of(terms.len()).iter().copied() {
             let Some(mut candidates) = Candidates::new(class, terms, filter.window(), &page) else {
                 continue;
             };
@@ -277,7 +277,7 @@ impl App {
         let mut page = Gathered::new(after, limit);
         if terms.len() == 1 {
             let mut seen = HashSet::new();
-            for class in Class::ALL {
+            for class in Class::of(1).iter().copied() {
                 let Some(mut candidates) = Candidates::new(class, terms, SearchWindow::default(), &page)
                 else {
                     continue;
@@ -318,14 +318,11 @@ impl App {
     ) -> Result<()> {
         let mut rest = threads;
         while !rest.is_empty() {
-            let count = match class {
-                None | Some(Class::Head) => THREAD_CHUNK,
-                // Sorted already: no more are read than are shown.
-                Some(Class::OlderHead | Class::Words | Class::Beginnings) => match page.wanted() {
-                    0 => break,
-                    wanted => wanted.min(THREAD_CHUNK),
-                },
-            };
+            // Those of one class are sorted already: no more are read than are shown.
+            let count = if class.is_some() { page.wanted().min(THREAD_CHUNK) } else { THREAD_CHUNK };
+            if count == 0 {
+                break;
+            }
             let (chunk, later) = rest.split_at(count.min(rest.len()));
             rest = later;
             let ids: Vec<ThreadId> = chunk.iter().map(|(_, thread)| *thread).collect();

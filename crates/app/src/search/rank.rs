@@ -1,8 +1,9 @@
 //! In which order results come, and where those of each class are looked for. Pure.
 //!
-//! Where all terms are met by the body alone, one result is as good as another, so the newest come first and only as many
-//! are read as a page shows. Only those met by sender, recipients or subject are compared with each other, the latest
-//! [`COMPARED`] of them; older ones follow by time.
+//! Of a single term every quality is a class, and where several terms are met by the body alone, one result is as good as
+//! another: there the newest come first and only as many are read as a page shows. Only results of several terms that
+//! sender, recipients or subject meet are compared with each other, the latest [`COMPARED`] of them; older ones follow by
+//! time.
 
 use podmail_domain::Timestamp;
 use podmail_store::{Cursor, Page};
@@ -19,24 +20,48 @@ pub(super) enum Class {
     Beginnings,
     /// The body has all terms.
     Words,
+    /// The only term is in sender or recipients, inside of a word.
+    Participant,
+    /// The only term is in sender or recipients, as a word.
+    ParticipantWord,
+    /// The only term is in the subject, inside of a word.
+    Subject,
+    /// The only term is in the subject, as a word.
+    SubjectWord,
     /// Like `Head`, but older than those which are compared.
     OlderHead,
-    /// A term is in sender, recipients or subject.
+    /// One of several terms is in sender, recipients or subject.
     Head,
 }
 
 impl Class {
-    /// Best first.
-    pub(super) const ALL: [Self; 4] = [Self::Head, Self::OlderHead, Self::Words, Self::Beginnings];
+    const OF_ONE: [Self; 6] = [
+        Self::SubjectWord,
+        Self::Subject,
+        Self::ParticipantWord,
+        Self::Participant,
+        Self::Words,
+        Self::Beginnings,
+    ];
+    const OF_SEVERAL: [Self; 4] = [Self::Head, Self::OlderHead, Self::Words, Self::Beginnings];
+
+    /// Those of so many terms, best first.
+    pub(super) const fn of(terms: usize) -> &'static [Self] {
+        if terms == 1 { &Self::OF_ONE } else { &Self::OF_SEVERAL }
+    }
 
     fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.letter() == text)
+        Self::OF_ONE.into_iter().chain(Self::OF_SEVERAL).find(|class| class.letter() == text)
     }
 
     const fn letter(self) -> &'static str {
         match self {
             Self::Beginnings => "b",
             Self::Words => "w",
+            Self::Participant => "p",
+            Self::ParticipantWord => "P",
+            Self::Subject => "s",
+            Self::SubjectWord => "S",
             Self::OlderHead => "o",
             Self::Head => "h",
         }
@@ -57,16 +82,25 @@ impl Rank {
     pub(super) fn of(qualities: &[Quality], document: i64, floor: i64) -> Self {
         let best = qualities.iter().max().copied().unwrap_or(Quality::BodyPrefix);
         let worst = qualities.iter().min().copied().unwrap_or(Quality::BodyPrefix);
-        let class = if best > Quality::Body {
-            if document >= floor { Class::Head } else { Class::OlderHead }
-        } else if worst == Quality::Body {
-            Class::Words
-        } else {
-            Class::Beginnings
+        let class = match (qualities.len(), best, worst) {
+            (_, Quality::BodyPrefix, _) | (_, Quality::Body, Quality::BodyPrefix) => Class::Beginnings,
+            (_, Quality::Body, _) => Class::Words,
+            (1, Quality::Participant, _) => Class::Participant,
+            (1, Quality::ParticipantWord, _) => Class::ParticipantWord,
+            (1, Quality::Subject, _) => Class::Subject,
+            (1, Quality::SubjectWord, _) => Class::SubjectWord,
+            _ if document >= floor => Class::Head,
+            _ => Class::OlderHead,
         };
         let score = match class {
             Class::Head => qualities.iter().map(|quality| *quality as u32 + 1).sum(),
-            Class::OlderHead | Class::Words | Class::Beginnings => 0,
+            Class::OlderHead
+            | Class::SubjectWord
+            | Class::Subject
+            | Class::ParticipantWord
+            | Class::Participant
+            | Class::Words
+            | Class::Beginnings => 0,
         };
         Self { class, score, document }
     }
@@ -183,8 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn a_single_term_is_ranked_by_where_it_stands_however_old() {
+        use Quality::{Body, BodyPrefix, Participant, ParticipantWord, Subject, SubjectWord};
+        let ranks: Vec<Rank> = [SubjectWord, Subject, ParticipantWord, Participant, Body, BodyPrefix]
+            .into_iter()
+            .zip(1..)
+            .map(|(quality, document)| Rank::of(&[quality], document, i64::MIN))
+            .collect();
+        assert!(ranks.is_sorted_by(|a, b| a > b), "{ranks:?}");
+        assert_eq!(ranks.iter().map(|rank| rank.class).collect::<Vec<_>>(), Class::of(1));
+    }
+
+    #[test]
     fn a_token_says_where_its_page_ended() {
-        let rank = Rank::of(&[Quality::Subject], 77, 5);
+        let rank = Rank::of(&[Quality::Subject, Quality::Body], 77, 5);
         let position = Position { rank, floor: 5 };
         assert_eq!(Position::of(&position.cursor()), Some(position));
         assert_eq!(Position::of(&Cursor::new(Timestamp::from_micros(0), "x")), None);

@@ -6,7 +6,7 @@ use podmail_store::{Alternative, Lookup, Terms};
 
 use super::fold::{fold, is_unbroken, words};
 use super::rank::Class;
-use super::tokens::{END_CHARS, mark_token, marks, pair_token, part_token, unbroken_runs, word_token};
+use super::tokens::{END_CHARS, Field, mark_token, marks, pair_token, unbroken_runs, word_token};
 
 /// Tokens of one term that are looked up: more do not make it rarer.
 const LOOKUPS_MAX: usize = 24;
@@ -63,22 +63,29 @@ impl Term {
         Self { text, body, words, unbroken }
     }
 
-    /// How documents are found whose sender, recipients or subject have the term: its words are ends of words there, but
-    /// for the last, which may go on.
-    fn in_heads(&self) -> Alternative {
+    /// How documents are found that have the term in this field. `whole`: as words of their own; else the first may be
+    /// the end of one, and the last the beginning.
+    fn in_field(&self, field: Field, whole: bool) -> Alternative {
         if self.words.is_empty() {
             return marks(&self.text).take(LOOKUPS_MAX).map(|mark| Lookup::Exact(mark_token(mark))).collect();
         }
         let open = self.text.ends_with(char::is_alphanumeric);
         let last = self.words.len() - 1;
         let lookup = |(n, word): (usize, &String)| {
-            if n == last && open && word.chars().count() < END_CHARS {
-                Lookup::Prefix(part_token(word))
+            if whole {
+                Lookup::Exact(field.whole_token(word))
+            } else if n == last && open && word.chars().count() < END_CHARS {
+                Lookup::Prefix(field.part_token(word))
             } else {
-                Lookup::Exact(part_token(word))
+                Lookup::Exact(field.part_token(word))
             }
         };
         self.words.iter().enumerate().take(LOOKUPS_MAX).map(lookup).collect()
+    }
+
+    /// Likewise, in any field but the body.
+    fn in_heads(&self) -> [Alternative; 2] {
+        [Field::Subject, Field::People].map(|field| self.in_field(field, false))
     }
 
     /// How documents are found whose body has the term itself; none when none can.
@@ -103,7 +110,8 @@ impl Term {
     }
 
     fn anywhere(&self) -> Vec<Alternative> {
-        [Some(self.in_heads()), self.in_words(), self.in_beginnings()].into_iter().flatten().collect()
+        let body = [self.in_words(), self.in_beginnings()];
+        self.in_heads().into_iter().chain(body.into_iter().flatten()).collect()
     }
 
     /// How well a folded field of the message's head meets the term.
@@ -162,7 +170,11 @@ pub(super) fn lookups(terms: &[Term], class: Class) -> Option<Terms> {
         Class::Words => {
             return terms.iter().map(|term| term.in_words().map(|way| vec![way])).collect();
         }
-        Class::Head | Class::OlderHead => terms.iter().map(Term::in_heads).collect(),
+        Class::Head | Class::OlderHead => terms.iter().flat_map(Term::in_heads).collect(),
+        Class::SubjectWord => terms.iter().map(|term| term.in_field(Field::Subject, true)).collect(),
+        Class::Subject => terms.iter().map(|term| term.in_field(Field::Subject, false)).collect(),
+        Class::ParticipantWord => terms.iter().map(|term| term.in_field(Field::People, true)).collect(),
+        Class::Participant => terms.iter().map(|term| term.in_field(Field::People, false)).collect(),
         Class::Beginnings => terms.iter().filter_map(Term::in_beginnings).collect(),
     };
     if ways.is_empty() {

@@ -1,7 +1,7 @@
 //! What a document is found by. A token begins with the letter of its kind: `w` a word of the body, `c` a pair of
-//! characters of a script without word breaks, `s` the end of a word of an address or a subject, from any of its
-//! characters on, `u` any other character there. That a word begins with something is a look-up of all tokens that do.
-//! Pure.
+//! characters of a script without word breaks, `S` a word of the subject, `s` the end of one from any of its characters
+//! on, `P` and `p` the same of sender and recipients, `u` any other character of all these. That a word begins with
+//! something is a look-up of all tokens that do. Pure.
 
 use std::collections::BTreeSet;
 
@@ -29,9 +29,32 @@ pub(super) fn pair_token(pair: &[char]) -> String {
     kind('c', pair.iter().copied())
 }
 
-/// Of a part of a word of an address or a subject.
-pub(super) fn part_token(part: &str) -> String {
-    kind('s', part.chars().take(END_CHARS))
+/// Where a word stands that is not of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Subject,
+    /// Sender and recipients.
+    People,
+}
+
+impl Field {
+    /// Of a whole word.
+    pub(super) fn whole_token(self, word: &str) -> String {
+        let letter = match self {
+            Self::Subject => 'S',
+            Self::People => 'P',
+        };
+        kind(letter, word.chars().take(WORD_CHARS))
+    }
+
+    /// Of the end of a word, or of the beginning of one.
+    pub(super) fn part_token(self, part: &str) -> String {
+        let letter = match self {
+            Self::Subject => 's',
+            Self::People => 'p',
+        };
+        kind(letter, part.chars().take(END_CHARS))
+    }
 }
 
 /// Of a character that is neither letter nor digit nor space.
@@ -57,11 +80,14 @@ pub(super) fn unbroken_runs(folded: &str) -> impl Iterator<Item = Vec<char>> {
 /// Everything that a document is found by.
 pub(super) fn of(head: &Head, body: &str) -> BTreeSet<String> {
     let mut tokens = BTreeSet::new();
-    for text in head.people.iter().chain([&head.subject]) {
+    let people = head.people.iter().map(|text| (Field::People, text));
+    for (field, text) in people.chain([(Field::Subject, &head.subject)]) {
         let text = text.char_indices().nth(HEAD_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         tokens.extend(marks(text).map(mark_token));
         for word in words(text) {
-            tokens.extend(word.char_indices().filter_map(|(at, _)| word.get(at..)).map(part_token));
+            let ends = word.char_indices().filter_map(|(at, _)| word.get(at..));
+            tokens.extend(ends.map(|end| field.part_token(end)));
+            tokens.insert(field.whole_token(word));
         }
     }
     for word in words(body) {
@@ -88,7 +114,7 @@ mod tests {
     fn a_document_is_found_by_words_and_by_the_ends_of_those_of_its_head() {
         let head = Head { subject: "abc internationally".to_owned(), people: vec!["a@x".to_owned()] };
         let tokens = of(&head, " invoice in 会議 ");
-        for token in [
+        let found = [
             "winvoice",
             "win",
             "c会議",
@@ -99,12 +125,16 @@ mod tests {
             "sinternat",
             "sionally",
             "sy",
-            "sx",
+            "px",
             "u@",
-        ] {
+            "Sabc",
+            "Sinternationally",
+            "Px",
+        ];
+        for token in found {
             assert!(tokens.contains(token), "{token}: {tokens:?}");
         }
-        for token in ["sab", "winv", "c会", "u ", "sinternati"] {
+        for token in ["sab", "winv", "c会", "u ", "sinternati", "sx", "pabc"] {
             assert!(!tokens.contains(token), "{token}: {tokens:?}");
         }
     }
