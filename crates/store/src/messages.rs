@@ -15,7 +15,7 @@ use crate::db::{Conn, Query, args, push_tuples};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
-use crate::{Error, Result, Store, threads};
+use crate::{Error, Result, Store, dialect, threads};
 
 use labels::unlabel;
 pub(crate) use labels::{LABEL_EVENTS, label_event, relabel};
@@ -309,8 +309,8 @@ impl Store {
             }
             Some(label) => {
                 let text = format!(
-                    "SELECT {COLUMNS} FROM message_labels l JOIN messages m ON m.organization_id = l.organization_id \
-                     AND m.inbox_key = l.inbox_key AND m.message_key = l.message_key WHERE l.organization_id = $1"
+                    "SELECT {COLUMNS} FROM message_labels l {} WHERE l.organization_id = $1",
+                    dialect::labelled_messages(self.engine())
                 );
                 let mut query = Query::new(&text, args![scope.organization()]);
                 query.and("l.inbox_key = ?", args![inbox]);

@@ -389,15 +389,15 @@ pub(crate) async fn forget(
         key(),
     )
     .await?;
-    let gone: Option<(String,)> = tx
+    let gone: Option<(String, i64)> = tx
         .one(
             "DELETE FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 AND message_key = $3 \
-             RETURNING pod_id",
+             RETURNING pod_id, doc_id",
             key(),
         )
         .await?;
     match gone {
-        Some((pod,)) => index::tell_of_gone(tx, organization, pod).await,
+        Some((pod, document)) => index::tell_of_gone(tx, organization, pod, document).await,
         None => Ok(()),
     }
 }
@@ -416,17 +416,17 @@ pub(crate) async fn purge(
             args![organization, inbox, limit],
         )
         .await?;
-    let gone: Vec<(String,)> = tx
+    let gone: Vec<(String, i64)> = tx
         .all(
             "DELETE FROM search_documents WHERE organization_id = $1 AND doc_id IN \
              (SELECT doc_id FROM search_documents WHERE organization_id = $1 AND inbox_key = $2 LIMIT $3) \
-             RETURNING pod_id",
+             RETURNING pod_id, doc_id",
             args![organization, inbox, limit],
         )
         .await?;
     let any = queued > 0 || !gone.is_empty();
-    for (pod,) in gone {
-        index::tell_of_gone(tx, organization, pod).await?;
+    for (pod, document) in gone {
+        index::tell_of_gone(tx, organization, pod, document).await?;
     }
     Ok(any)
 }

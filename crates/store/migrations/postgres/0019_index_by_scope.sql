@@ -7,7 +7,8 @@ INSERT INTO search_queue (organization_id, inbox_key, message_key, pod_id)
   SELECT organization_id, inbox_key, message_key, pod_id FROM messages;
 
 -- Segments of a scope: a pod, or, with an empty name, the whole organization. oldest and newest: the numbers of its first
--- and last document. numbers: those of all its documents, or of every 256th.
+-- and last document. gone: how many of its documents were deleted, about. numbers: those of all its documents, or of every
+-- 256th.
 CREATE TABLE search_segments (
   organization_id TEXT COLLATE "C" NOT NULL,
   scope TEXT COLLATE "C" NOT NULL,
@@ -16,6 +17,7 @@ CREATE TABLE search_segments (
   documents BIGINT NOT NULL,
   oldest BIGINT NOT NULL,
   newest BIGINT NOT NULL,
+  gone BIGINT NOT NULL,
   numbers BYTEA NOT NULL,
   PRIMARY KEY (organization_id, scope, segment_id)
 );
@@ -29,12 +31,12 @@ CREATE TABLE search_blocks (
   PRIMARY KEY (organization_id, segment_id, name)
 );
 
--- Scopes whose segments want tending: several to be merged, or, with gone, one with a document that was deleted.
+-- Scopes whose segments want tending: there are many of one size, or, unless it is 0, this document was deleted.
 CREATE TABLE search_work (
   organization_id TEXT COLLATE "C" NOT NULL,
   scope TEXT COLLATE "C" NOT NULL,
   work_id BIGINT NOT NULL,
-  gone BIGINT NOT NULL,
+  document BIGINT NOT NULL,
   PRIMARY KEY (organization_id, scope, work_id)
 );
 

@@ -374,6 +374,7 @@ pub(super) async fn write(tx: &mut Tx, segments: Vec<Written>) -> Result<()> {
             segment.documents,
             segment.oldest,
             segment.newest,
+            0_i64,
             segment.numbers
         ]);
         for (name, entries) in segment.blocks {
@@ -387,8 +388,8 @@ pub(super) async fn write(tx: &mut Tx, segments: Vec<Written>) -> Result<()> {
     let insert = |sql, columns, rows| Insert { sql, columns, tail: "", rows };
     tx.insert_all(vec![
         insert(
-            "INSERT INTO search_segments (organization_id, scope, segment_id, level, documents, oldest, newest, numbers)",
-            8,
+            "INSERT INTO search_segments (organization_id, scope, segment_id, level, documents, oldest, newest, gone, numbers)",
+            9,
             rows,
         ),
         insert("INSERT INTO search_blocks (organization_id, segment_id, name, entries)", 4, blocks),
@@ -397,31 +398,36 @@ pub(super) async fn write(tx: &mut Tx, segments: Vec<Written>) -> Result<()> {
     let mut work = Vec::new();
     for (organization, homes) in scopes {
         let mut query = Query::new(
-            "SELECT DISTINCT scope FROM (SELECT scope FROM search_segments WHERE organization_id = $1 AND level < $2",
+            "SELECT scope FROM search_segments WHERE organization_id = $1 AND level < $2",
             args![organization, FULL],
         );
         super::within(&mut query, "scope", homes.iter().map(|home| home.as_str().into()).collect());
-        query.push(" GROUP BY scope, level HAVING COUNT(*) >= ?) AS many", args![FANOUT]);
-        let many: Vec<(String,)> = query.all(tx).await?;
+        query.push(" GROUP BY scope, level HAVING COUNT(*) >= ?", args![FANOUT]);
+        let many: BTreeSet<(String,)> = query.all(tx).await?.into_iter().collect();
         work.extend(many.into_iter().map(|(home,)| (organization, home)));
     }
-    ask_for_work(tx, work, false).await
+    ask_for_work(tx, work, 0).await
 }
 
 /// Tells those who tend the scopes of a pod that a document of it is gone.
-pub(super) async fn tell_of_gone(tx: &mut Tx, organization: OrganizationId, pod: String) -> Result<()> {
-    ask_for_work(tx, vec![(organization, String::new()), (organization, pod)], true).await
+pub(super) async fn tell_of_gone(
+    tx: &mut Tx,
+    organization: OrganizationId,
+    pod: String,
+    document: i64,
+) -> Result<()> {
+    ask_for_work(tx, vec![(organization, String::new()), (organization, pod)], document).await
 }
 
-async fn ask_for_work(tx: &mut Tx, scopes: Vec<(OrganizationId, String)>, gone: bool) -> Result<()> {
+async fn ask_for_work(tx: &mut Tx, scopes: Vec<(OrganizationId, String)>, document: i64) -> Result<()> {
     if scopes.is_empty() {
         return Ok(());
     }
     let rows = scopes
         .into_iter()
-        .map(|(organization, home)| args![organization, home.as_str(), random_id(tx), gone])
+        .map(|(organization, home)| args![organization, home.as_str(), random_id(tx), document])
         .collect();
-    let sql = "INSERT INTO search_work (organization_id, scope, work_id, gone)";
+    let sql = "INSERT INTO search_work (organization_id, scope, work_id, document)";
     tx.insert_all(vec![Insert { sql, columns: 4, tail: "", rows }]).await
 }
 

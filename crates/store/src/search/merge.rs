@@ -17,8 +17,6 @@ use crate::{Error, Result, Store};
 
 /// Documents up to which a segment is written anew for each one that is gone; larger ones wait until a quarter is.
 const SMALL: usize = 512;
-/// Documents that go at once after which large segments are looked at: an inbox was deleted.
-const MANY: usize = 64;
 /// Requests of one scope that are dealt with at once.
 const REQUESTS_MAX: usize = 4_096;
 /// Requests that are looked at to take one of them, so that nodes rarely take the same.
@@ -29,7 +27,9 @@ struct Row {
     segment_id: String,
     level: i64,
     documents: i64,
+    oldest: i64,
     newest: i64,
+    gone: i64,
 }
 
 impl Row {
@@ -66,66 +66,94 @@ impl Store {
         let organization = id(&organization, OrganizationId::parse)?;
         let requests: Vec<(i64, i64)> = conn
             .all(
-                "SELECT work_id, gone FROM search_work WHERE organization_id = $1 AND scope = $2 LIMIT $3",
+                "SELECT work_id, document FROM search_work WHERE organization_id = $1 AND scope = $2 LIMIT $3",
                 args![organization, home.as_str(), REQUESTS_MAX],
             )
             .await?;
         let segments: Vec<Row> = conn
             .all(
-                "SELECT segment_id, level, documents, newest FROM search_segments \
+                "SELECT segment_id, level, documents, oldest, newest, gone FROM search_segments \
                  WHERE organization_id = $1 AND scope = $2",
                 args![organization, home.as_str()],
             )
             .await?;
         drop(conn);
         let together = to_merge(&segments);
-        let mut work = Vec::new();
         if together.len() > 1 {
-            work.push((together.clone(), 0));
+            self.rewrite(organization, &home, together.clone(), 0).await?;
         }
-        let gone = requests.iter().filter(|(_, gone)| *gone != 0).count();
+        // What is known of each of the others when this is over.
+        let mut counted: Vec<(String, i64)> = Vec::new();
         for row in segments.iter().filter(|row| !together.contains(&row.segment_id)) {
+            let own = |document: i64| document != 0 && (row.oldest..=row.newest).contains(&document);
+            let new = requests.iter().filter(|(_, document)| own(*document)).count();
+            if new == 0 {
+                continue;
+            }
             let documents = row.documents();
-            if documents <= SMALL && gone > 0 {
-                work.push((vec![row.segment_id.clone()], 1));
-            } else if gone >= MANY {
-                work.push((vec![row.segment_id.clone()], documents.div_ceil(4)));
+            let least = if documents <= SMALL { 1 } else { documents.div_ceil(4) };
+            let gone = usize::try_from(row.gone).unwrap_or(0).saturating_add(new);
+            let left = if gone < least {
+                Some(gone)
+            } else {
+                self.rewrite(organization, &home, vec![row.segment_id.clone()], least).await?
+            };
+            if let Some(gone) = left {
+                counted.push((row.segment_id.clone(), i64::try_from(gone).unwrap_or(i64::MAX)));
             }
         }
-        for (segments, least) in work {
-            match self.rewrite(organization, &home, segments, least).await {
-                // Somebody else did that already.
-                Ok(()) | Err(Error::Race) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.write_later((organization, home, requests), |tx, (organization, home, requests)| {
-            Box::pin(async move {
-                let mut query = Query::new(
-                    "DELETE FROM search_work WHERE organization_id = $1 AND scope = $2",
-                    args![*organization, home.as_str()],
-                );
-                within(
-                    &mut query,
-                    "work_id",
-                    requests.iter().map(|(request, _)| (*request).into()).collect(),
-                );
-                query.run(tx).await?;
-                Ok(())
-            })
-        })
+        self.write_later(
+            (organization, home, requests, counted),
+            |tx, (organization, home, requests, counted)| {
+                Box::pin(async move {
+                    for (segment, gone) in counted {
+                        tx.run(
+                            "UPDATE search_segments SET gone = $4 \
+                         WHERE organization_id = $1 AND scope = $2 AND segment_id = $3",
+                            args![*organization, home.as_str(), segment.as_str(), *gone],
+                        )
+                        .await?;
+                    }
+                    let mut query = Query::new(
+                        "DELETE FROM search_work WHERE organization_id = $1 AND scope = $2",
+                        args![*organization, home.as_str()],
+                    );
+                    within(
+                        &mut query,
+                        "work_id",
+                        requests.iter().map(|(request, _)| (*request).into()).collect(),
+                    );
+                    query.run(tx).await?;
+                    Ok(())
+                })
+            },
+        )
         .await?;
         Ok(true)
     }
 
-    /// Makes one segment of these without what is gone, if at least so many documents are.
+    /// Makes one segment of these without what is gone, if at least so many documents are; else says how many. When
+    /// somebody else did something of the kind meanwhile, nothing is done.
     async fn rewrite(
         &self,
         organization: OrganizationId,
         home: &str,
         segments: Vec<String>,
         least: usize,
-    ) -> Result<()> {
+    ) -> Result<Option<usize>> {
+        match self.rewrite_once(organization, home, segments, least).await {
+            Err(Error::Race) => Ok(None),
+            done => done,
+        }
+    }
+
+    async fn rewrite_once(
+        &self,
+        organization: OrganizationId,
+        home: &str,
+        segments: Vec<String>,
+        least: usize,
+    ) -> Result<Option<usize>> {
         let mut conn = self.reader().await?;
         let mut query = Query::new(
             "SELECT segment_id, newest, numbers FROM search_segments WHERE organization_id = $1 AND scope = $2",
@@ -166,8 +194,9 @@ impl Store {
             alive.extend(query.all::<(i64,)>(&mut conn).await?.into_iter().map(|(number,)| number));
         }
         drop(conn);
-        if numbers.iter().filter(|number| !alive.contains(number)).count() < least {
-            return Ok(());
+        let gone = numbers.iter().filter(|number| !alive.contains(number)).count();
+        if gone < least {
+            return Ok(Some(gone));
         }
         let new = blocking(move || Segment::merged(parts, &alive).stored()).await?;
         self.write_later(
@@ -176,7 +205,8 @@ impl Store {
                 Box::pin(exchange(tx, *organization, home, segments, new.clone()))
             },
         )
-        .await
+        .await?;
+        Ok(None)
     }
 }
 
@@ -217,7 +247,9 @@ mod tests {
                 segment_id: number.to_string(),
                 level: *level,
                 documents: *documents,
+                oldest: *number,
                 newest: *number,
+                gone: 0,
             })
             .collect()
     }

@@ -172,3 +172,31 @@ async fn a_deleted_message_leaves_the_index_and_a_search_that_lost_its_segments_
         assert!(world.store.search_candidates(&mut index, &all, window, 9).await.expect("read").is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_large_segment_is_written_anew_once_a_quarter_of_it_is_gone() {
+    for world in worlds().await {
+        let (one, mut keys) = (inbox(&world, "one").await, Keys::new());
+        for first in (0..600).step_by(60) {
+            add(&world, [&one, &one], first..first + 60, &mut keys).await;
+        }
+        tend(&world).await;
+        let all: Terms = vec![vec![vec![exactly("wall")]]];
+        let indexed = async || {
+            let mut index = world.store.search_index(&one).await.expect("read");
+            let found = world.store.search_candidates(&mut index, &all, SearchWindow::default(), 1_000).await;
+            found.expect("read").len()
+        };
+        for n in 0..149 {
+            let id = MessageId::new(&format!("<{n}@x>"));
+            world.store.delete_message(&one, &id, Restricted::NONE).await.expect("run").expect("there");
+        }
+        assert!(tend(&world).await > 0);
+        assert_eq!(indexed().await, 600);
+        let last = MessageId::new("<149@x>");
+        world.store.delete_message(&one, &last, Restricted::NONE).await.expect("run").expect("there");
+        assert!(tend(&world).await > 0);
+        assert_eq!(indexed().await, 450);
+        assert_eq!(found(&world, &one, &all, &keys).await, (150..600).rev().collect::<Vec<_>>());
+    }
+}
