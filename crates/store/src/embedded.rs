@@ -35,7 +35,7 @@ const STACK_BYTES: usize = 4 * 1024 * 1024;
 /// Page cache of the writer, KiB.
 const WRITER_CACHE: i64 = 8_000;
 /// Page cache of one reader, KiB.
-const READER_CACHE: i64 = 4_000;
+const READER_CACHE: i64 = 16_000;
 
 /// A query, with everything that it needs, for whichever reader is free.
 type Job = Box<dyn FnOnce(&Connection) + Send>;

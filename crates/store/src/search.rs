@@ -132,29 +132,30 @@ fn place_of(time: Timestamp) -> i64 {
 }
 
 impl Store {
-    /// Messages that wait for the index, oldest first, whoever's.
+    /// The oldest messages that wait for the index, whoever's, in no particular order.
     pub async fn search_backlog(&self, limit: usize) -> Result<Vec<Message>> {
-        let text = format!(
-            "SELECT {COLUMNS} FROM search_queue q CROSS JOIN messages m WHERE m.organization_id = q.organization_id \
-             AND m.inbox_key = q.inbox_key AND m.message_key = q.message_key ORDER BY q.message_key LIMIT $1"
-        );
-        messages(self.reader().await?.all::<MessageRow>(&text, args![limit]).await?)
+        let mut conn = self.reader().await?;
+        let waiting = conn
+            .all(
+                "SELECT organization_id, inbox_key, message_key FROM search_queue ORDER BY message_key LIMIT $1",
+                args![limit],
+            )
+            .await?;
+        messages_of(&mut conn, waiting).await
     }
 
-    /// Messages of a scope that wait for the index, latest first.
+    /// The latest messages of a scope that wait for the index, in no particular order.
     pub async fn search_backlog_of(&self, scope: &Scope, limit: usize) -> Result<Vec<Message>> {
         let mut query = Query::new(
-            &format!(
-                // CROSS JOIN: SQLite without statistics would ask every message of the scope whether it waits.
-                "SELECT {COLUMNS} FROM search_queue q CROSS JOIN messages m WHERE q.organization_id = $1 \
-                 AND m.organization_id = q.organization_id AND m.inbox_key = q.inbox_key \
-                 AND m.message_key = q.message_key"
-            ),
+            "SELECT q.organization_id, q.inbox_key, q.message_key FROM search_queue q WHERE q.organization_id = $1",
             args![scope.organization()],
         );
         scope.narrow(&mut query, "q");
-        query.push(" ORDER BY q.message_key DESC LIMIT ?", args![limit]);
-        messages(query.all::<MessageRow>(&mut self.reader().await?).await?)
+        // As an expression: by the index of keys, PostgreSQL would walk through what waits of everybody.
+        query.push(" ORDER BY q.message_key || '' DESC LIMIT ?", args![limit]);
+        let mut conn = self.reader().await?;
+        let waiting = query.all(&mut conn).await?;
+        messages_of(&mut conn, waiting).await
     }
 
     /// How many messages wait for the index, counted up to `most`.
@@ -244,8 +245,12 @@ impl Store {
         Ok(hits)
     }
 
-    /// Messages of a scope by their keys, in no particular order.
-    pub async fn messages_by_key(&self, scope: &Scope, keys: &[MessageKey]) -> Result<Vec<Message>> {
+    /// Messages of a scope by their keys, without those that carry a restricted label, in no particular order.
+    pub async fn messages_by_key(
+        &self,
+        scope: &Scope,
+        keys: &[(InboxKey, MessageKey)],
+    ) -> Result<Vec<Message>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -254,10 +259,26 @@ impl Store {
             &format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND +m.restricted = 0"),
             args![scope.organization()],
         );
-        query.and("m.inbox_key = ?", args![scope.inbox_key()?]);
-        within(&mut query, "m.message_key", keys.iter().map(|key| (*key).into()).collect());
-        messages(query.all::<MessageRow>(&mut self.reader().await?).await?)
+        let keys: Vec<Vec<Value>> = keys.iter().map(|(inbox, message)| args![*inbox, *message]).collect();
+        query.within_tuples("(m.inbox_key, m.message_key)", &keys, 2);
+        let mut found = messages(query.all::<MessageRow>(&mut self.reader().await?).await?)?;
+        found.retain(|message| scope.covers(Some(message.pod_id), Some(message.inbox_key)));
+        Ok(found)
     }
+}
+
+/// Messages by their keys. Joined with the queue, PostgreSQL expects few of them for many rows, and reads all of both.
+async fn messages_of(conn: &mut Conn, keys: Vec<(String, String, String)>) -> Result<Vec<Message>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<Vec<Value>> =
+        keys.into_iter().map(|(organization, inbox, message)| args![organization, inbox, message]).collect();
+    let (values, arguments) = tuples(&keys, 3);
+    let text = format!(
+        "SELECT {COLUMNS} FROM messages m WHERE (m.organization_id, m.inbox_key, m.message_key) IN ({values})"
+    );
+    messages(conn.all::<MessageRow>(&text, arguments).await?)
 }
 
 /// Narrows to a set, padded to a power of two so that the statement cache holds few texts.

@@ -1,8 +1,11 @@
 //! Keeping the index up with the messages.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use podmail_bus::Topic;
+use podmail_domain::MessageKey;
 use podmail_store::{Message, Scope, SearchDocument};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +25,8 @@ const CATCH_UPS: usize = 8;
 const BODY_CHARS: usize = 100_000;
 /// Bytes of the folded words of a body at most, for unpacking.
 const TEXT_BYTES: usize = 4 * BODY_CHARS;
+/// Messages whose bytes are fetched at once.
+const FETCHED: usize = 8;
 /// Scopes whose segments are tended after each batch at most.
 const TENDED: usize = 32;
 /// Pause of the worker between full batches at least: arrivals go first.
@@ -101,31 +106,39 @@ impl App {
     }
 
     async fn documents(&self, messages: Vec<Message>) -> Result<Vec<SearchDocument>> {
-        let mut stored = self.store().bytes_of(&messages).await?;
-        let mut raw = Vec::with_capacity(messages.len());
-        for message in messages {
-            let unpacked = match stored.remove(&message.message_key) {
-                Some(bytes) => self.unpack(bytes, message.size).await,
-                None => Err(Error::NotFound("Message")),
-            };
-            let bytes = match unpacked {
-                Ok(bytes) => bytes,
-                // Deleted meanwhile: then nothing will be written of it.
-                Err(Error::NotFound(_)) => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            raw.push((message, bytes));
-        }
+        let raw = self.raw_of(messages).await?;
         heavy(move || raw.into_iter().map(|(message, raw)| document(message, &raw)).collect()).await
     }
 
-    /// The text that a search looks into: the text body, or what is visible of the HTML.
-    pub(super) async fn body_of(&self, message: &Message) -> Result<Option<String>> {
-        match self.raw_bytes(&message.scope(), message).await {
-            Ok(raw) => heavy(move || visible(&raw)).await,
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+    /// The texts that a search looks into: the text body, or what is visible of the HTML.
+    pub(super) async fn bodies_of(&self, messages: Vec<Message>) -> Result<HashMap<MessageKey, String>> {
+        if messages.is_empty() {
+            return Ok(HashMap::new());
         }
+        let raw = self.raw_of(messages).await?;
+        let body = |(message, raw): (Message, Vec<u8>)| Some((message.message_key, visible(&raw)?));
+        heavy(move || raw.into_iter().filter_map(body).collect()).await
+    }
+
+    /// Messages with their bytes; none where one was deleted meanwhile.
+    async fn raw_of(&self, messages: Vec<Message>) -> Result<Vec<(Message, Vec<u8>)>> {
+        let mut stored = self.store().bytes_of(&messages).await?;
+        let with_bytes = messages.into_iter().map(|message| {
+            let bytes = stored.remove(&message.message_key);
+            async move {
+                let unpacked = match bytes {
+                    Some(bytes) => self.unpack(bytes, message.size).await,
+                    None => Err(Error::NotFound("Message")),
+                };
+                match unpacked {
+                    Ok(raw) => Ok((message, raw)),
+                    Err(Error::NotFound(_)) => Ok((message, Vec::new())),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        // Those of object storage do not wait for each other.
+        futures_util::stream::iter(with_bytes.collect::<Vec<_>>()).buffered(FETCHED).try_collect().await
     }
 }
 

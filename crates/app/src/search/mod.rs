@@ -15,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 
 use podmail_api_types::search as wire;
 use podmail_domain::label::Restricted;
-use podmail_domain::{MessageKey, ThreadId, Timestamp};
+use podmail_domain::{InboxKey, MessageKey, ThreadId, Timestamp};
 use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchIndex, SearchWindow, Terms};
 
 use crate::messages::{heavy, item};
@@ -69,6 +69,14 @@ struct Judged {
 }
 
 impl Judged {
+    const fn key(&self) -> (InboxKey, MessageKey) {
+        (self.hit.inbox_key, self.hit.message_key)
+    }
+
+    fn mark(&self, terms: &[Term], body: Option<&str>) -> wire::Highlights {
+        highlight::of(terms, &self.hit.sender, &self.hit.recipients, self.hit.subject.as_deref(), body)
+    }
+
     /// Whether any term is in its body.
     fn has_body(&self, terms: &[Term]) -> bool {
         let body = index::unpacked(&self.hit.text);
@@ -198,6 +206,9 @@ impl App {
             let Some(mut candidates) = Candidates::new(class, terms, filter.window(), &page) else {
                 continue;
             };
+            if self.is_empty(&mut index, class, terms).await? {
+                continue;
+            }
             loop {
                 let documents = candidates.next(self, &mut index, &mut page).await?;
                 if documents.is_empty() {
@@ -219,27 +230,42 @@ impl App {
             }
         }
         let page = page.page();
-        let keys: Vec<MessageKey> = page.items.iter().map(|judged| judged.hit.message_key).collect();
+        let keys: Vec<_> = page.items.iter().map(|judged| judged.key()).collect();
         let messages = self.store().messages_by_key(scope, &keys).await?;
-        let messages: HashMap<MessageKey, Message> =
+        let marked: Vec<&Judged> = page.items.iter().filter(|judged| judged.has_body(terms)).collect();
+        let mut bodies = self.bodies(&messages, &marked).await?;
+        let mut messages: HashMap<MessageKey, Message> =
             messages.into_iter().map(|message| (message.message_key, message)).collect();
-        let mut items = Vec::with_capacity(page.items.len());
-        for judged in page.items {
-            // One that was deleted since is not shown.
-            let Some(message) = messages.get(&judged.hit.message_key) else { continue };
-            let highlights = self.mark(terms, message, &judged).await?;
-            items.push(wire::FoundMessage { message: item(message), highlights });
-        }
-        Ok(Page { items, next: page.next })
+        let terms = terms.to_vec();
+        let items = heavy(move || {
+            let found = page.items.into_iter().filter_map(|judged| {
+                // One that was deleted since is not shown.
+                let message = messages.remove(&judged.hit.message_key)?;
+                let body = bodies.remove(&judged.hit.message_key);
+                Some(wire::FoundMessage {
+                    message: item(&message),
+                    highlights: judged.mark(&terms, body.as_deref()),
+                })
+            });
+            found.collect()
+        });
+        Ok(Page { items: items.await?, next: page.next })
     }
 
-    async fn mark(&self, terms: &[Term], message: &Message, judged: &Judged) -> Result<wire::Highlights> {
-        let body = if judged.has_body(terms) { self.body_of(message).await? } else { None };
-        let (terms, hit) = (terms.to_vec(), judged.hit.clone());
-        heavy(move || {
-            highlight::of(&terms, &hit.sender, &hit.recipients, hit.subject.as_deref(), body.as_deref())
-        })
-        .await
+    /// The bodies of those messages that are to be marked.
+    async fn bodies(&self, messages: &[Message], marked: &[&Judged]) -> Result<HashMap<MessageKey, String>> {
+        let wanted: HashSet<MessageKey> = marked.iter().map(|judged| judged.hit.message_key).collect();
+        let wanted = messages.iter().filter(|message| wanted.contains(&message.message_key));
+        self.bodies_of(wanted.cloned().collect()).await
+    }
+
+    /// Whether nothing can be found in this class because nothing is in the one that is looked for more widely.
+    async fn is_empty(&self, index: &mut SearchIndex, class: Class, terms: &[Term]) -> Result<bool> {
+        let Some(lookups) = class.wider().and_then(|wider| terms::lookups(terms, wider)) else {
+            return Ok(false);
+        };
+        let any = self.store().search_candidates(index, &lookups, SearchWindow::default(), 1).await?;
+        Ok(any.is_empty())
     }
 
     /// Conversations of the caller's scope, best first. Terms may be met by different messages of one.
@@ -282,6 +308,9 @@ impl App {
                 else {
                     continue;
                 };
+                if self.is_empty(&mut index, class, terms).await? {
+                    continue;
+                }
                 loop {
                     let documents = candidates.next(self, &mut index, &mut page).await?;
                     if documents.is_empty() {
@@ -296,14 +325,32 @@ impl App {
             let threads = self.candidate_threads(scope, &mut index, terms).await?;
             self.compare_threads(scope, terms, filter, None, &threads, &mut page).await?;
         }
-        let page = page.page();
-        let mut items = Vec::with_capacity(page.items.len());
-        for (thread, documents) in page.items {
-            let Some(thread) = self.store().thread(scope, thread, Restricted::NONE).await? else { continue };
-            let highlights = self.mark_thread(terms, &thread.scope(), documents).await?;
-            items.push(wire::FoundThread { thread: crate::threads::item(&thread), highlights });
+        let mut page = page.page();
+        let mut marked = Vec::new();
+        for (_, documents) in &mut page.items {
+            documents.retain(|judged| judged.qualities.iter().any(Option::is_some));
+            documents.sort_by_key(|judged| std::cmp::Reverse(judged.hit.timestamp));
+            marked.extend(documents.iter().filter(|judged| judged.has_body(terms)).take(THREAD_BODIES));
         }
-        Ok(Page { items, next: page.next })
+        let keys: Vec<_> = marked.iter().map(|judged| judged.key()).collect();
+        let messages = self.store().messages_by_key(scope, &keys).await?;
+        let bodies = self.bodies(&messages, &marked).await?;
+        let mut found = Vec::with_capacity(page.items.len());
+        for (thread, documents) in page.items {
+            // One that was deleted since is not shown.
+            if let Some(thread) = self.store().thread(scope, thread, Restricted::NONE).await? {
+                found.push((thread, documents));
+            }
+        }
+        let terms = terms.to_vec();
+        let items = heavy(move || {
+            let found = found.iter().map(|(thread, documents)| wire::FoundThread {
+                thread: crate::threads::item(thread),
+                highlights: mark_thread(&terms, documents, &bodies),
+            });
+            found.collect()
+        });
+        Ok(Page { items: items.await?, next: page.next })
     }
 
     /// Adds those of the conversations that are of this class, or all, by all of their messages.
@@ -368,46 +415,29 @@ impl App {
         threads.truncate(THREADS);
         Ok(threads)
     }
+}
 
-    async fn mark_thread(
-        &self,
-        terms: &[Term],
-        scope: &Scope,
-        documents: Vec<Judged>,
-    ) -> Result<wire::Highlights> {
-        let mut all = wire::Highlights::default();
-        let mut documents: Vec<Judged> =
-            documents.into_iter().filter(|judged| judged.qualities.iter().any(Option::is_some)).collect();
-        documents.sort_by_key(|judged| std::cmp::Reverse(judged.hit.timestamp));
-        let with_body: Vec<MessageKey> = documents
-            .iter()
-            .filter(|judged| judged.has_body(terms))
-            .take(THREAD_BODIES)
-            .map(|judged| judged.hit.message_key)
-            .collect();
-        let messages = self.store().messages_by_key(scope, &with_body).await?;
-        for judged in &documents {
-            let message = messages.iter().find(|message| message.message_key == judged.hit.message_key);
-            let body = match message {
-                Some(message) => self.body_of(message).await?,
-                None => None,
-            };
-            let hit = &judged.hit;
-            let one =
-                highlight::of(terms, &hit.sender, &hit.recipients, hit.subject.as_deref(), body.as_deref());
-            for (all, one, most) in [
-                (&mut all.from, one.from, THREAD_MARKS),
-                (&mut all.recipients, one.recipients, THREAD_MARKS),
-                (&mut all.subject, one.subject, THREAD_MARKS),
-                (&mut all.text, one.text, 3),
-            ] {
-                for text in one {
-                    if all.len() < most && !all.contains(&text) {
-                        all.push(text);
-                    }
+/// What is marked in a conversation, the latest first.
+fn mark_thread(
+    terms: &[Term],
+    documents: &[Judged],
+    bodies: &HashMap<MessageKey, String>,
+) -> wire::Highlights {
+    let mut all = wire::Highlights::default();
+    for judged in documents {
+        let one = judged.mark(terms, bodies.get(&judged.hit.message_key).map(String::as_str));
+        for (all, one, most) in [
+            (&mut all.from, one.from, THREAD_MARKS),
+            (&mut all.recipients, one.recipients, THREAD_MARKS),
+            (&mut all.subject, one.subject, THREAD_MARKS),
+            (&mut all.text, one.text, 3),
+        ] {
+            for text in one {
+                if all.len() < most && !all.contains(&text) {
+                    all.push(text);
                 }
             }
         }
-        Ok(all)
     }
+    all
 }

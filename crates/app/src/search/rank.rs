@@ -50,6 +50,16 @@ impl Class {
         if terms == 1 { &Self::OF_ONE } else { &Self::OF_SEVERAL }
     }
 
+    /// The class that is looked for in more documents than this one, all of this one's among them.
+    pub(super) const fn wider(self) -> Option<Self> {
+        match self {
+            Self::SubjectWord => Some(Self::Subject),
+            Self::ParticipantWord => Some(Self::Participant),
+            Self::Words => Some(Self::Beginnings),
+            Self::Subject | Self::Participant | Self::Beginnings | Self::Head | Self::OlderHead => None,
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         Self::OF_ONE.into_iter().chain(Self::OF_SEVERAL).find(|class| class.letter() == text)
     }

@@ -70,6 +70,10 @@ impl Store {
                 args![organization, home.as_str(), REQUESTS_MAX],
             )
             .await?;
+        if requests.is_empty() {
+            // Another node was faster.
+            return Ok(true);
+        }
         let segments: Vec<Row> = conn
             .all(
                 "SELECT segment_id, level, documents, oldest, newest, gone FROM search_segments \
@@ -109,7 +113,7 @@ impl Store {
                     for (segment, gone) in counted {
                         tx.run(
                             "UPDATE search_segments SET gone = $4 \
-                         WHERE organization_id = $1 AND scope = $2 AND segment_id = $3",
+                             WHERE organization_id = $1 AND scope = $2 AND segment_id = $3",
                             args![*organization, home.as_str(), segment.as_str(), *gone],
                         )
                         .await?;

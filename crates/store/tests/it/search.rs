@@ -103,8 +103,9 @@ async fn each_scope_finds_its_own_newest_first_before_and_after_segments_are_mer
                     );
                 }
             }
-            let tended = tend(&world).await;
-            assert_eq!(tended > 0, stage == "as written");
+            // Two nodes that tend the same scopes do not get into each other's way.
+            let (one, two) = tokio::join!(tend(&world), tend(&world));
+            assert_eq!(one + two > 0, stage == "as written");
         }
         let all = vec![vec![vec![exactly("wall")]]];
         assert_eq!(found(&world, &stranger, &all, &strangers).await, (0..20).rev().collect::<Vec<_>>());

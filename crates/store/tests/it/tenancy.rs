@@ -50,6 +50,10 @@ pub(crate) const CROSSING: &[(&str, &str)] = &[
     ("SELECT {COLUMNS} FROM drafts d WHERE d.due_at <=", "leasing, likewise"),
     ("SELECT organization_id, scope FROM search_work LIMIT", "tending takes any scope, then works in it"),
     ("SELECT COUNT(*) FROM (SELECT message_key FROM search_queue", "how much waits for the index, whoever's"),
+    (
+        "SELECT organization_id, inbox_key, message_key FROM search_queue ORDER BY",
+        "the indexer takes the oldest, whoever's; each row brings its scope",
+    ),
     ("SELECT d.due_at FROM drafts d", "when any draft is due"),
     (
         "SELECT organization_id, draft_id FROM drafts WHERE due_at",

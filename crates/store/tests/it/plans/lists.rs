@@ -413,7 +413,7 @@ async fn searches(world: &World, tenant: &Levels) {
         .list_messages(&tenant.inbox, &MessageFilter::default(), Order::Ascending, None, 3)
         .await
         .expect("read");
-    let keys: Vec<_> = page.items.iter().map(|message| message.message_key).collect();
+    let keys: Vec<_> = page.items.iter().map(|message| (message.inbox_key, message.message_key)).collect();
     assert_eq!(store.messages_by_key(&tenant.inbox, &keys).await.expect("read").len(), 3);
     assert_eq!(store.search_backlog_size(10).await.expect("read"), 10, "of the other tenants");
     assert_eq!(store.search_backlog(10).await.expect("read").len(), 10);
