@@ -319,9 +319,12 @@ async fn read_numbers(
     Ok(())
 }
 
+/// A document's number and tokens.
+type Numbered = (i64, Vec<String>);
+
 /// Adds documents with their numbers to the index of their pods and of their organizations.
 pub(super) async fn add(tx: &mut Tx, documents: &[(i64, &SearchDocument)]) -> Result<()> {
-    let mut scopes: BTreeMap<(OrganizationId, String), Vec<(i64, Vec<String>)>> = BTreeMap::new();
+    let mut scopes: BTreeMap<(OrganizationId, String), Vec<Numbered>> = BTreeMap::new();
     for (number, document) in documents {
         let (message, tokens) = (&document.message, document.tokens.iter().cloned());
         let mut own: Vec<String> = tokens.collect();

@@ -290,7 +290,7 @@ fn push(bytes: &mut Vec<u8>, mut n: u64) {
         bytes.push((n & 0x7f) as u8 | 0x80);
         n >>= 7;
     }
-    bytes.push(n as u8);
+    bytes.push((n & 0x7f) as u8);
 }
 
 fn pull(bytes: &mut &[u8]) -> Result<u64> {

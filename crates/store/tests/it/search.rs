@@ -9,18 +9,22 @@ use podmail_store::{Error, Lookup, Scope, SearchDocument, SearchWindow, Terms};
 use crate::messages::{inbox, inbox_of, mail};
 use crate::{World, worlds};
 
+/// Which numbers a query means.
+type Meant = fn(usize) -> bool;
+
 /// Messages by number, their keys.
 type Keys = HashMap<MessageKey, usize>;
 
 /// Stores messages with these numbers, alternating between two inboxes, and indexes them as one segment.
-async fn add(world: &World, inboxes: [&Scope; 2], numbers: std::ops::Range<usize>, keys: &mut Keys) {
+async fn add(world: &World, [one, two]: [&Scope; 2], numbers: std::ops::Range<usize>, keys: &mut Keys) {
     let minutes = |n: usize| u64::try_from(n).expect("small");
     let mails: Vec<_> = numbers
-        .map(|n| mail(world, inboxes[usize::from(n % 3 == 0)], &format!("{n}"), minutes(n), &[], &[]))
+        .map(|n| {
+            mail(world, if n.is_multiple_of(3) { two } else { one }, &format!("{n}"), minutes(n), &[], &[])
+        })
         .collect();
     world.store.insert_messages(mails).await.expect("stored");
-    let whole =
-        world.store.organization_scope(inboxes[0].organization()).await.expect("read").expect("there");
+    let whole = world.store.organization_scope(one.organization()).await.expect("read").expect("there");
     let waiting = world.store.search_backlog_of(&whole, 512).await.expect("read");
     let documents = waiting.into_iter().map(|message| {
         let id = message.message_id.as_str();
@@ -81,9 +85,9 @@ async fn each_scope_finds_its_own_newest_first_before_and_after_segments_are_mer
 
         for stage in ["as written", "merged"] {
             for (scope, inbox) in [(&one, Some(0)), (&two, Some(1)), (&pod, None), (&whole, None)] {
-                let within = |n: &usize| inbox.is_none_or(|inbox| usize::from(n % 3 == 0) == inbox);
+                let within = |n: &usize| inbox.is_none_or(|inbox| usize::from(n.is_multiple_of(3)) == inbox);
                 let ten3 = || vec![vec![exactly("wten3")]];
-                let cases: [(Terms, fn(usize) -> bool); 7] = [
+                let cases: [(Terms, Meant); 7] = [
                     (vec![vec![vec![exactly("wall")]]], |_| true),
                     (vec![ten3()], |n| n % 10 == 3),
                     (vec![vec![vec![Lookup::Prefix("wte".to_owned())]], ten3()], |n| n % 10 == 3),
