@@ -168,6 +168,17 @@ fn rank_of(documents: &[Judged], terms: usize, floor: i64) -> Option<Rank> {
     Some(Rank::of(&met, latest, floor))
 }
 
+/// Searches; begins again when segments were merged away that a search was reading.
+async fn again<T, F: Future<Output = Result<T>>>(search: impl Fn() -> F) -> Result<T> {
+    for _ in 1..TRIES {
+        match search().await {
+            Err(Error::RaceCondition) => {}
+            done => return done,
+        }
+    }
+    search().await
+}
+
 impl App {
     /// Messages of the caller's inbox, best first.
     pub async fn search_messages(
@@ -182,14 +193,7 @@ impl App {
             return Ok(Page { items: Vec::new(), next: None });
         }
         self.catch_up(&caller.scope).await?;
-        // What is merged while a search reads it is gone, and the search begins again.
-        for _ in 1..TRIES {
-            match self.found_messages(&caller.scope, &terms, filter, after, limit).await {
-                Err(Error::RaceCondition) => {}
-                done => return done,
-            }
-        }
-        self.found_messages(&caller.scope, &terms, filter, after, limit).await
+        again(|| self.found_messages(&caller.scope, &terms, filter, after, limit)).await
     }
 
     async fn found_messages(
@@ -281,14 +285,7 @@ impl App {
             return Ok(Page { items: Vec::new(), next: None });
         }
         self.catch_up(&caller.scope).await?;
-        // What is merged while a search reads it is gone, and the search begins again.
-        for _ in 1..TRIES {
-            match self.found_threads(&caller.scope, &terms, filter, after, limit).await {
-                Err(Error::RaceCondition) => {}
-                done => return done,
-            }
-        }
-        self.found_threads(&caller.scope, &terms, filter, after, limit).await
+        again(|| self.found_threads(&caller.scope, &terms, filter, after, limit)).await
     }
 
     async fn found_threads(

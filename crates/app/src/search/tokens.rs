@@ -81,7 +81,10 @@ pub(super) fn unbroken_runs(folded: &str) -> impl Iterator<Item = Vec<char>> {
 pub(super) fn of(head: &Head, body: &str) -> BTreeSet<String> {
     let mut tokens = BTreeSet::new();
     let people = head.people.iter().map(|text| (Field::People, text));
-    for (field, text) in people.chain([(Field::Subject, &head.subject)]) {
+    for (field, text) in std::iter::once((Field::Subject, &head.subject)).chain(people) {
+        if tokens.len() >= TOKENS_MAX {
+            break;
+        }
         let text = text.char_indices().nth(HEAD_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text);
         tokens.extend(marks(text).map(mark_token));
         for word in words(text) {

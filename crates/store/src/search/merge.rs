@@ -160,13 +160,12 @@ impl Store {
     ) -> Result<Option<usize>> {
         let mut conn = self.reader().await?;
         let mut query = Query::new(
-            "SELECT segment_id, newest, numbers FROM search_segments WHERE organization_id = $1 AND scope = $2",
+            "SELECT segment_id, numbers FROM search_segments WHERE organization_id = $1 AND scope = $2",
             args![organization, home],
         );
         let ids = || segments.iter().map(|segment| segment.as_str().into()).collect::<Vec<_>>();
         within(&mut query, "segment_id", ids());
-        let mut rows: Vec<(String, i64, Vec<u8>)> = query.all(&mut conn).await?;
-        rows.sort_by_key(|(_, newest, _)| *newest);
+        let rows: Vec<(String, Vec<u8>)> = query.all(&mut conn).await?;
         let mut query = Query::new(
             "SELECT segment_id, name, entries FROM search_blocks WHERE organization_id = $1",
             args![organization],
@@ -177,7 +176,7 @@ impl Store {
             blocks.entry(segment).or_default().push((name, entries));
         }
         let mut stored = Vec::with_capacity(rows.len());
-        for (segment, _, numbers) in rows {
+        for (segment, numbers) in rows {
             stored.push((numbers, blocks.remove(&segment).ok_or(Error::Race)?));
         }
         if stored.len() != segments.len() {
