@@ -7,6 +7,7 @@ pub mod domains;
 pub mod drafts;
 pub mod error;
 pub mod events;
+pub mod filters;
 pub mod history;
 pub mod inboxes;
 pub mod keys;

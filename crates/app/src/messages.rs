@@ -7,9 +7,7 @@ use podmail_api_types::messages as wire;
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::Direction;
 use podmail_domain::{AttachmentId, MessageId};
-use podmail_store::{
-    Cursor, LabelChange, Message, MessageFilter, Order, Page, Relabelled, Scope, StoredBytes,
-};
+use podmail_store::{LabelChange, Message, Relabelled, Scope, StoredBytes};
 
 use crate::links::Target;
 use crate::{App, Caller, Error, Issue, Result};
@@ -18,34 +16,6 @@ use crate::{App, Caller, Error, Issue, Result};
 const RENDER_INLINE_BYTES: u64 = 16 * 1024;
 
 impl App {
-    /// A page of list items of the caller's inbox.
-    pub async fn list_messages(
-        &self,
-        caller: &Caller,
-        filter: &MessageFilter,
-        substrings: &Substrings,
-        order: Order,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page<wire::Message>> {
-        let filter = &MessageFilter { visible: filter.visible.and(caller.readable()), ..filter.clone() };
-        let page = scan(
-            limit,
-            after.cloned(),
-            |after, limit| async move {
-                Ok(self.store().list_messages(&caller.scope, filter, order, after.as_ref(), limit).await?)
-            },
-            |message: &Message| {
-                let senders = std::slice::from_ref(&message.sender);
-                substrings.fit(senders, &[&message.to, &message.cc, &message.bcc], message.subject.as_deref())
-            },
-            |message| Cursor::new(message.timestamp, message.message_key),
-            substrings.is_empty(),
-        )
-        .await?;
-        Ok(page.map(|message| item(&message)))
-    }
-
     /// A message that the caller may see, restricted or not.
     pub async fn message(&self, caller: &Caller, id: &MessageId) -> Result<Message> {
         self.store().message(&caller.scope, id, caller.readable()).await?.ok_or(Error::NotFound("Message"))
@@ -169,79 +139,6 @@ impl App {
         }
         heavy(move || full(&message, &raw)).await
     }
-}
-
-/// Case-insensitive substrings, already in lower case; every one of them has to match.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Substrings {
-    /// Of a sender.
-    pub senders: Vec<String>,
-    /// Of a recipient.
-    pub recipients: Vec<String>,
-    /// Of the subject.
-    pub subjects: Vec<String>,
-}
-
-impl Substrings {
-    /// Whether nothing is asked.
-    pub const fn is_empty(&self) -> bool {
-        self.senders.is_empty() && self.recipients.is_empty() && self.subjects.is_empty()
-    }
-
-    pub(crate) fn fit(&self, senders: &[String], recipients: &[&[String]], subject: Option<&str>) -> bool {
-        let holds = |text: &String, wanted: &str| text.to_lowercase().contains(wanted);
-        self.senders.iter().all(|wanted| senders.iter().any(|text| holds(text, wanted)))
-            && self
-                .recipients
-                .iter()
-                .all(|wanted| recipients.iter().copied().flatten().any(|text| holds(text, wanted)))
-            && self.subjects.iter().all(|wanted| subject.unwrap_or_default().to_lowercase().contains(wanted))
-    }
-}
-
-/// Rows looked at for one page of a substring filter; a page may then be short, even empty, and still continue.
-const SCAN_ROWS: usize = 5_000;
-/// Rows read at once while scanning.
-const SCAN_CHUNK: usize = 500;
-
-/// A page of those rows that fit. Without a filter it is simply one page of the list.
-pub(crate) async fn scan<T, F, Fut>(
-    limit: usize,
-    mut after: Option<Cursor>,
-    read: F,
-    fits: impl Fn(&T) -> bool,
-    cursor: impl Fn(&T) -> Cursor,
-    unfiltered: bool,
-) -> Result<Page<T>>
-where
-    F: Fn(Option<Cursor>, usize) -> Fut,
-    Fut: Future<Output = Result<Page<T>>>,
-{
-    if unfiltered {
-        return read(after, limit).await;
-    }
-    let mut found = Vec::new();
-    for _ in 0..SCAN_ROWS / SCAN_CHUNK {
-        let page = read(after, SCAN_CHUNK).await?;
-        let more = page.next;
-        let count = page.items.len();
-        for (n, row) in page.items.into_iter().enumerate() {
-            let fitting = fits(&row);
-            if fitting && found.len() == limit.saturating_sub(1) && (n + 1 < count || more.is_some()) {
-                let next = Some(cursor(&row));
-                found.push(row);
-                return Ok(Page { items: found, next });
-            }
-            if fitting {
-                found.push(row);
-            }
-        }
-        if more.is_none() {
-            return Ok(Page { items: found, next: None });
-        }
-        after = more;
-    }
-    Ok(Page { items: found, next: after })
 }
 
 /// Runs work that would keep the reactor busy.

@@ -3,40 +3,11 @@
 use podmail_api_types::messages::{AttachmentResponse, Message};
 use podmail_api_types::threads as wire;
 use podmail_domain::{AttachmentId, ThreadId};
-use podmail_store::{Cursor, LabelChange, Order, Page, Thread, ThreadFilter, ThreadRelabelled};
+use podmail_store::{Cursor, LabelChange, Thread, ThreadRelabelled};
 
-use crate::messages::{Substrings, scan};
 use crate::{App, Caller, Error, Result};
 
 impl App {
-    /// A page of threads of the caller's scope.
-    pub async fn list_threads(
-        &self,
-        caller: &Caller,
-        filter: &ThreadFilter,
-        substrings: &Substrings,
-        order: Order,
-        after: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page<wire::ThreadItem>> {
-        let filter = &ThreadFilter { visible: filter.visible.and(caller.readable()), ..filter.clone() };
-        let page = scan(
-            limit,
-            after.cloned(),
-            |after, limit| async move {
-                Ok(self.store().list_threads(&caller.scope, filter, order, after.as_ref(), limit).await?)
-            },
-            |thread: &Thread| {
-                let of = &thread.aggregate;
-                substrings.fit(&of.senders, &[&of.recipients], of.subject.as_deref())
-            },
-            |thread| Cursor::new(filter.time.of(&thread.aggregate), thread.thread_id),
-            substrings.is_empty(),
-        )
-        .await?;
-        Ok(page.map(|thread| item(&thread)))
-    }
-
     /// A thread of which the caller sees at least one message.
     pub async fn thread(&self, caller: &Caller, id: &str) -> Result<Thread> {
         let id = ThreadId::parse(id).ok_or(Error::NotFound("Thread"))?;

@@ -432,7 +432,13 @@ impl Query {
             }
         }
     }
-    /// Appends ` AND (a, b) IN (VALUES …)`, padded to a power of two so that the statement cache holds few texts.
+    /// Appends ` AND a IN (…)`, padded to a power of two so that the statement cache holds few texts.
+    pub(crate) fn within(&mut self, column: &str, mut values: Vec<Value>) {
+        let Some(last) = values.last().cloned() else { return };
+        values.resize(values.len().next_power_of_two(), last);
+        self.and(&format!("{column} IN ({})", vec!["?"; values.len()].join(",")), values);
+    }
+    /// Appends ` AND (a, b) IN (VALUES …)`, padded likewise.
     pub(crate) fn within_tuples(&mut self, columns: &str, rows: &[Vec<Value>], width: usize) {
         let Some(last) = rows.last() else { return };
         let count = rows.len().next_power_of_two();

@@ -76,9 +76,11 @@ pub use quota::SendUsage;
 pub use retention::{CLEAN_ROWS, CleanBefore, Cleaned};
 pub use routes::Route;
 pub use scope::{Credential, InboxRef, Scope};
-pub use search::{Alternative, Lookup, SearchDocument, SearchHit, SearchIndex, SearchWindow, Terms};
+pub use search::{
+    Alternative, Lookup, SearchDocument, SearchHit, SearchIndex, SearchWindow, Terms, document_time,
+};
 pub use texts::{AttachmentText, TextJob};
-pub use threads::{Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
+pub use threads::{MessageHead, Thread, ThreadFilter, ThreadRelabelled, ThreadTime};
 pub use webhook_deliveries::{
     DueWebhookDelivery, LeasedWebhookDelivery, NewEventPayload, NewWebhookDelivery, WebhookDeliveryKey,
     WebhookFanout, WebhookOutcome, WebhookResult, WebhookTarget,

@@ -125,6 +125,16 @@ pub struct MessageFilter {
     pub visible: Restricted,
 }
 
+impl MessageFilter {
+    /// Whether a message passes.
+    pub fn admits(&self, message: &Message) -> bool {
+        message.restricted.within(self.visible)
+            && self.labels.iter().all(|label| message.labels.contains(label))
+            && self.before.is_none_or(|before| message.timestamp < before)
+            && self.after.is_none_or(|after| message.timestamp >= after)
+    }
+}
+
 /// A change of labels, already normalized.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelChange {

@@ -54,6 +54,28 @@ impl<T> Page<T> {
 }
 
 impl Order {
+    /// Puts a whole list into this order and cuts the page that starts behind a position.
+    pub fn page<T>(
+        self,
+        mut items: Vec<T>,
+        after: Option<&Cursor>,
+        limit: usize,
+        cursor: impl Fn(&T) -> Cursor,
+    ) -> Page<T> {
+        items.retain(|item| after.is_none_or(|after| self.compare(after, &cursor(item)).is_lt()));
+        items.sort_by(|a, b| self.compare(&cursor(a), &cursor(b)));
+        Page::cut(items, limit, cursor)
+    }
+
+    /// Which position comes first.
+    pub fn compare(self, a: &Cursor, b: &Cursor) -> std::cmp::Ordering {
+        let ascending = (a.time, a.id.as_str()).cmp(&(b.time, b.id.as_str()));
+        match self {
+            Self::Descending => ascending.reverse(),
+            Self::Ascending => ascending,
+        }
+    }
+
     /// Appends the seek condition, the order and the limit (one row more, to know whether more follow).
     pub(crate) fn seek(self, query: &mut Query, time: &str, id: &str, after: Option<&Cursor>, limit: usize) {
         let (sign, word) = match self {

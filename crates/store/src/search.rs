@@ -11,6 +11,7 @@ mod segment;
 
 use std::collections::{BTreeSet, HashSet};
 
+use podmail_domain::label::Restricted;
 use podmail_domain::{InboxKey, MessageKey, OrganizationId, ThreadId, Timestamp};
 
 pub use index::{Alternative, Lookup, SearchIndex, Terms};
@@ -25,6 +26,8 @@ use crate::{Result, Store};
 const PLACES: i64 = 1 << 10;
 /// Places tried for a document whose own is taken; each try looks twice as far as the one before.
 const TRIES: u32 = 24;
+/// How often a try looks twice as far: 65 ms at most.
+const WIDEST: u32 = 16;
 
 /// Documents of one statement at most, as a power of two.
 const INSERTED_AT_ONCE: u32 = 5;
@@ -122,13 +125,23 @@ fn place(message: &Message, attempt: u32) -> i64 {
     let (_, random) = message.message_key.uuid().as_u64_pair();
     // Other bits of the key for every try.
     let spread = random.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(attempt.wrapping_mul(7));
-    let places = PLACES << attempt.min(16);
+    let places = PLACES << attempt.min(WIDEST);
     place_of(message.timestamp).saturating_add(i64::try_from(spread >> 1).unwrap_or(0) % places)
+}
+
+/// The first place behind all that messages before a time may have.
+fn places_before(time: Timestamp) -> i64 {
+    place_of(time).saturating_add(PLACES << WIDEST)
 }
 
 /// The first place of a time.
 fn place_of(time: Timestamp) -> i64 {
     time.micros().saturating_mul(PLACES)
+}
+
+/// A time that no message of a later document is behind: all messages after it have greater numbers than this one.
+pub fn document_time(document: i64) -> Timestamp {
+    Timestamp::from_micros(document.div_euclid(PLACES))
 }
 
 impl Store {
@@ -218,7 +231,7 @@ impl Store {
                 "SELECT d.doc_id, d.thread_id FROM search_documents d WHERE d.organization_id = $1",
                 args![scope.organization()],
             );
-            within(&mut query, "d.doc_id", part.iter().map(|doc| (*doc).into()).collect());
+            query.within("d.doc_id", part.iter().map(|doc| (*doc).into()).collect());
             found.extend(query.all::<(i64, String)>(&mut conn).await?);
         }
         found.sort_by(|a, b| b.cmp(a));
@@ -251,20 +264,52 @@ impl Store {
         scope: &Scope,
         keys: &[(InboxKey, MessageKey)],
     ) -> Result<Vec<Message>> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
+        let keys = keys.iter().map(|(inbox, message)| args![*inbox, *message]).collect();
+        by_key(&mut self.reader().await?, scope, keys, Restricted::NONE).await
+    }
+
+    /// Messages of a scope by the numbers of their documents, those that a reader of `visible` sees, in no particular
+    /// order.
+    pub async fn messages_by_document(
+        &self,
+        scope: &Scope,
+        documents: &[i64],
+        visible: Restricted,
+    ) -> Result<Vec<Message>> {
+        let mut conn = self.reader().await?;
+        let mut found = Vec::with_capacity(documents.len());
+        for part in documents.chunks(256) {
+            let mut query = Query::new(
+                "SELECT d.inbox_key, d.message_key FROM search_documents d WHERE d.organization_id = $1",
+                args![scope.organization()],
+            );
+            query.within("d.doc_id", part.iter().map(|doc| (*doc).into()).collect());
+            let keys: Vec<(String, String)> = query.all(&mut conn).await?;
+            let keys = keys.into_iter().map(|(inbox, message)| args![inbox, message]).collect();
+            found.extend(by_key(&mut conn, scope, keys, visible).await?);
         }
-        let mut query = Query::new(
-            // `+`: by their keys, not by the index of lists.
-            &format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1 AND +m.restricted = 0"),
-            args![scope.organization()],
-        );
-        let keys: Vec<Vec<Value>> = keys.iter().map(|(inbox, message)| args![*inbox, *message]).collect();
-        query.within_tuples("(m.inbox_key, m.message_key)", &keys, 2);
-        let mut found = messages(query.all::<MessageRow>(&mut self.reader().await?).await?)?;
-        found.retain(|message| scope.covers(Some(message.pod_id), Some(message.inbox_key)));
         Ok(found)
     }
+}
+
+/// Messages of a scope by inbox and key, those that a reader of `visible` sees.
+async fn by_key(
+    conn: &mut Conn,
+    scope: &Scope,
+    keys: Vec<Vec<Value>>,
+    visible: Restricted,
+) -> Result<Vec<Message>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = format!("SELECT {COLUMNS} FROM messages m WHERE m.organization_id = $1");
+    let mut query = Query::new(&text, args![scope.organization()]);
+    query.within_tuples("(m.inbox_key, m.message_key)", &keys, 2);
+    let mut found = messages(query.all::<MessageRow>(conn).await?)?;
+    found.retain(|message| {
+        message.restricted.within(visible) && scope.covers(Some(message.pod_id), Some(message.inbox_key))
+    });
+    Ok(found)
 }
 
 /// Messages by their keys. Joined with the queue, PostgreSQL expects few of them for many rows, and reads all of both.
@@ -279,13 +324,6 @@ async fn messages_of(conn: &mut Conn, keys: Vec<(String, String, String)>) -> Re
         "SELECT {COLUMNS} FROM messages m WHERE (m.organization_id, m.inbox_key, m.message_key) IN ({values})"
     );
     messages(conn.all::<MessageRow>(&text, arguments).await?)
-}
-
-/// Narrows to a set, padded to a power of two so that the statement cache holds few texts.
-fn within(query: &mut Query, column: &str, mut values: Vec<Value>) {
-    let Some(last) = values.last().cloned() else { return };
-    values.resize(values.len().next_power_of_two(), last);
-    query.and(&format!("{column} IN ({})", vec!["?"; values.len()].join(",")), values);
 }
 
 async fn hits_in(conn: &mut Conn, scope: &Scope, column: &str, values: Vec<Value>) -> Result<Vec<SearchHit>> {
@@ -304,7 +342,7 @@ async fn hits_in(conn: &mut Conn, scope: &Scope, column: &str, values: Vec<Value
     if let Some(pod) = scope.pod() {
         query.and("m.pod_id = ?", args![pod]);
     }
-    within(&mut query, column, values);
+    query.within(column, values);
     let mut hits: Vec<SearchHit> =
         query.all::<HitRow>(conn).await?.into_iter().map(SearchHit::try_from).collect::<Result<_>>()?;
     // Asked in SQL, SQLite would conclude the inbox of the documents and walk all of it.

@@ -1,7 +1,7 @@
 //! Threads: one stored aggregate per combination of restricted labels. A reader who sees one combination only gets the
 //! stored row; one who sees several gets an aggregate derived from the messages. Nothing is filtered afterwards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::{Aggregate, Piece};
@@ -80,6 +80,36 @@ pub struct ThreadFilter {
     pub visible: Restricted,
 }
 
+impl ThreadFilter {
+    /// Whether a thread passes, as a reader of `visible` sees it.
+    pub fn admits(&self, thread: &Thread) -> bool {
+        let of = &thread.aggregate;
+        let time = self.time.of(of);
+        let has_time = match self.time {
+            ThreadTime::Any => true,
+            ThreadTime::Received => of.received_timestamp.is_some(),
+            ThreadTime::Sent => of.sent_timestamp.is_some(),
+        };
+        has_time
+            && self.labels.iter().all(|label| of.labels.contains(label))
+            && self.before.is_none_or(|before| time < before)
+            && self.after.is_none_or(|after| time >= after)
+    }
+}
+
+/// Whom a message of a thread is from and to, and what about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageHead {
+    /// Its thread.
+    pub thread_id: ThreadId,
+    /// `Name <addr>` or `addr`.
+    pub sender: String,
+    /// To, cc and bcc.
+    pub recipients: Vec<String>,
+    /// Decoded.
+    pub subject: Option<String>,
+}
+
 impl Thread {
     /// The inbox it lies in: whoever holds a thread has been shown it.
     pub fn scope(&self) -> Scope {
@@ -100,6 +130,9 @@ pub enum ThreadRelabelled {
     /// A message would carry too many labels; nothing changed.
     TooManyLabels,
 }
+
+/// Threads that are read with one statement.
+const AT_ONCE: usize = 128;
 
 const THREAD_COLUMNS: &str = "t.organization_id, t.thread_id, t.restricted, t.pod_id, t.inbox_key, t.inbox_id, \
     t.timestamp, t.received_timestamp, t.sent_timestamp, t.message_count, t.size, t.created_at, t.updated_at, \
@@ -128,6 +161,32 @@ struct ThreadRow {
     subject: Option<String>,
     preview: Option<String>,
     attachments: Option<String>,
+}
+
+#[derive(sqlx::FromRow, serde::Deserialize)]
+struct HeadRow {
+    restricted: i64,
+    thread_id: String,
+    sender: String,
+    recipients_to: String,
+    recipients_cc: String,
+    recipients_bcc: String,
+    subject: Option<String>,
+}
+
+impl TryFrom<HeadRow> for MessageHead {
+    type Error = crate::Error;
+    fn try_from(row: HeadRow) -> Result<Self> {
+        let mut recipients: Vec<String> = list(&row.recipients_to)?;
+        recipients.extend(list::<String>(&row.recipients_cc)?);
+        recipients.extend(list::<String>(&row.recipients_bcc)?);
+        Ok(Self {
+            thread_id: id(&row.thread_id, ThreadId::parse)?,
+            sender: row.sender,
+            recipients,
+            subject: row.subject,
+        })
+    }
 }
 
 fn thread(row: ThreadRow) -> Result<(Restricted, Thread)> {
@@ -188,10 +247,7 @@ async fn stored(
     }
     let text = format!("SELECT {THREAD_COLUMNS} FROM threads t WHERE t.organization_id = $1");
     let mut query = Query::new(&text, args![organization]);
-    let count = thread_ids.len().next_power_of_two();
-    let marks = vec!["?"; count].join(",");
-    let padded = thread_ids.iter().copied().chain(std::iter::repeat(thread_ids.last().copied()).flatten());
-    query.and(&format!("t.thread_id IN ({marks})"), padded.take(count).map(Value::from).collect());
+    query.within("t.thread_id", thread_ids.iter().map(|id| (*id).into()).collect());
     for row in query.all::<ThreadRow>(conn).await? {
         let (restricted, thread) = thread(row)?;
         found.entry(thread.thread_id).or_default().insert(restricted, thread);
@@ -297,6 +353,55 @@ impl Store {
     ) -> Result<Option<Thread>> {
         let mut conn = self.reader().await?;
         thread_in_scope(&mut conn, scope, thread, visible).await
+    }
+
+    /// Threads of the scope as a reader of `visible` sees them, in no particular order; those of which nothing is visible
+    /// are left out.
+    pub async fn threads_by_id(
+        &self,
+        scope: &Scope,
+        threads: &[ThreadId],
+        visible: Restricted,
+    ) -> Result<Vec<Thread>> {
+        let mut conn = self.reader().await?;
+        let deleted = all_purging(&mut conn, scope.organization()).await?;
+        let mut found = Vec::with_capacity(threads.len());
+        for part in threads.chunks(AT_ONCE) {
+            for rows in stored(&mut conn, scope.organization(), part).await?.into_values() {
+                if let Some(thread) = seen(&mut conn, &rows, visible).await?
+                    && scope.covers(Some(thread.pod_id), Some(thread.inbox_key))
+                    && !deleted.contains(&thread.inbox_key)
+                {
+                    found.push(thread);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The heads of all messages of these threads that a reader of `visible` sees, in no particular order.
+    pub async fn thread_heads(
+        &self,
+        scope: &Scope,
+        threads: &[ThreadId],
+        visible: Restricted,
+    ) -> Result<Vec<MessageHead>> {
+        let mut conn = self.reader().await?;
+        let mut found = Vec::new();
+        for part in threads.chunks(AT_ONCE) {
+            let mut query = Query::new(
+                "SELECT m.restricted, m.thread_id, m.sender, m.recipients_to, m.recipients_cc, m.recipients_bcc, \
+                 m.subject FROM messages m WHERE m.organization_id = $1",
+                args![scope.organization()],
+            );
+            query.within("m.thread_id", part.iter().map(|id| (*id).into()).collect());
+            for row in query.all::<HeadRow>(&mut conn).await? {
+                if bits(row.restricted).within(visible) {
+                    found.push(row.try_into()?);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A page of threads of the scope.
@@ -482,6 +587,7 @@ async fn thread_in_scope(
     seen(conn, &rows, visible).await
 }
 
+/// Whether its inbox was deleted and waits to be emptied.
 async fn purging(conn: &mut Conn, thread: &Thread) -> Result<bool> {
     let count = conn
         .count(
@@ -490,6 +596,13 @@ async fn purging(conn: &mut Conn, thread: &Thread) -> Result<bool> {
         )
         .await?;
     Ok(count > 0)
+}
+
+/// The inboxes that were deleted and wait to be emptied.
+async fn all_purging(conn: &mut Conn, organization: OrganizationId) -> Result<HashSet<InboxKey>> {
+    let text = "SELECT inbox_key FROM purges WHERE organization_id = $1";
+    let keys: Vec<(String,)> = conn.all(text, args![organization]).await?;
+    keys.iter().map(|(key,)| id(key, InboxKey::parse)).collect()
 }
 
 /// Locks the thread's inbox and reads its visible messages; `None` when there are none in scope.

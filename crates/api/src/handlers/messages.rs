@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use podmail_api_types::messages as wire;
-use podmail_app::messages::{Substrings, included};
+use podmail_app::filters::Substrings;
+use podmail_app::messages::included;
 use podmail_app::readable::{Readable, Source};
 use podmail_app::send::{self, AttachmentInput, Given, Idempotency, Kind, SendInput, check};
 use podmail_app::{Caller, Error, Issue, LabelChange, MessageFilter, Result};

@@ -2,7 +2,7 @@
 
 use podmail_api_types::messages::AttachmentResponse;
 use podmail_api_types::threads::{Thread, ThreadItem, ThreadUpdate};
-use podmail_app::messages::Substrings;
+use podmail_app::filters::Substrings;
 use podmail_app::{Result, ThreadFilter, ThreadTime};
 use podmail_domain::{Permission, limits};
 

@@ -30,6 +30,7 @@ mod description;
 mod domains;
 mod draft_schedules;
 mod drafts;
+mod filters;
 mod identity;
 mod inboxes;
 mod labs;

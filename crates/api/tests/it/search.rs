@@ -160,6 +160,8 @@ async fn results_are_right_after_every_change_and_never_show_what_is_restricted(
         // A deleted inbox leaves nothing, not even in the index.
         desk.world.call(&Method::DELETE, &format!("/v0/inboxes/{DESK}"), Some(&desk.key), "").await;
         assert_eq!(threads(&desk, "/v0", "needle").await.len(), 0);
+        let listed = desk.world.get("/v0/threads?subject=needle", &desk.key).await;
+        assert_eq!(listed.body["count"], 0, "a filter is no way around");
         for _ in 0..200 {
             if !desk.world.store.purge_step(10).await.unwrap().more {
                 break;

@@ -90,7 +90,7 @@ impl App {
     }
 
     /// Indexes what a scope has waiting, so that a search finds it.
-    pub(super) async fn catch_up(&self, scope: &Scope) -> Result<()> {
+    pub(crate) async fn catch_up(&self, scope: &Scope) -> Result<()> {
         for _ in 0..CATCH_UPS {
             let waiting = self.store().search_backlog_of(scope, CATCH_UP).await?;
             let count = waiting.len();

@@ -16,12 +16,15 @@ use std::collections::{HashMap, HashSet};
 use podmail_api_types::search as wire;
 use podmail_domain::label::Restricted;
 use podmail_domain::{InboxKey, MessageKey, ThreadId, Timestamp};
-use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchIndex, SearchWindow, Terms};
+use podmail_store::{Cursor, Message, Page, Scope, SearchHit, SearchIndex, SearchWindow, Terms, Thread};
 
 use crate::messages::{heavy, item};
 use crate::{App, Caller, Error, Result};
 use rank::{COMPARED, Class, Gathered, Rank};
 use terms::{Head, Quality, Term};
+
+pub(crate) use terms::field_lookups;
+pub(crate) use tokens::Field;
 
 /// Documents that are read at once at least.
 const PORTION_MIN: usize = 16;
@@ -169,7 +172,7 @@ fn rank_of(documents: &[Judged], terms: usize, floor: i64) -> Option<Rank> {
 }
 
 /// Searches; begins again when segments were merged away that a search was reading.
-async fn again<T, F: Future<Output = Result<T>>>(search: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn again<T, F: Future<Output = Result<T>>>(search: impl Fn() -> F) -> Result<T> {
     for _ in 1..TRIES {
         match search().await {
             Err(Error::RaceCondition) => {}
@@ -332,18 +335,18 @@ impl App {
         let keys: Vec<_> = marked.iter().map(|judged| judged.key()).collect();
         let messages = self.store().messages_by_key(scope, &keys).await?;
         let bodies = self.bodies(&messages, &marked).await?;
-        let mut found = Vec::with_capacity(page.items.len());
-        for (thread, documents) in page.items {
-            // One that was deleted since is not shown.
-            if let Some(thread) = self.store().thread(scope, thread, Restricted::NONE).await? {
-                found.push((thread, documents));
-            }
-        }
+        let ids: Vec<ThreadId> = page.items.iter().map(|(thread, _)| *thread).collect();
+        let threads = self.store().threads_by_id(scope, &ids, Restricted::NONE).await?;
+        let threads: HashMap<ThreadId, Thread> =
+            threads.into_iter().map(|thread| (thread.thread_id, thread)).collect();
         let terms = terms.to_vec();
         let items = heavy(move || {
-            let found = found.iter().map(|(thread, documents)| wire::FoundThread {
-                thread: crate::threads::item(thread),
-                highlights: mark_thread(&terms, documents, &bodies),
+            // One that was deleted since is not shown.
+            let found = page.items.iter().filter_map(|(thread, documents)| {
+                Some(wire::FoundThread {
+                    thread: crate::threads::item(threads.get(thread)?),
+                    highlights: mark_thread(&terms, documents, &bodies),
+                })
             });
             found.collect()
         });

@@ -186,6 +186,12 @@ pub(super) fn lookups(terms: &[Term], class: Class) -> Option<Terms> {
     Some(all)
 }
 
+/// How documents are found that hold a text in a field; `None` when the index does not know.
+pub(crate) fn field_lookups(field: Field, text: &str) -> Option<Alternative> {
+    let lookups = Term::new(fold(text)).in_field(field, false);
+    (!lookups.is_empty()).then_some(lookups)
+}
+
 /// Where candidates for all of these terms are found, in any class.
 pub(super) fn lookups_anywhere(terms: &[Term]) -> Terms {
     terms.iter().map(Term::anywhere).collect()

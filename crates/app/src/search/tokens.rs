@@ -31,7 +31,7 @@ pub(super) fn pair_token(pair: &[char]) -> String {
 
 /// Where a word stands that is not of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     Subject,
     /// Sender and recipients.
     People,

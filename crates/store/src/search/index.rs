@@ -8,7 +8,7 @@ use podmail_domain::OrganizationId;
 use podmail_domain::source::random;
 
 use super::segment::{self, CHUNK, Segment};
-use super::{SearchDocument, SearchWindow, place_of};
+use super::{SearchDocument, SearchWindow, place_of, places_before};
 use crate::db::{Conn, Insert, Query, Value, args};
 use crate::scope::Scope;
 use crate::writer::Tx;
@@ -173,7 +173,7 @@ impl Store {
         window: SearchWindow,
         limit: usize,
     ) -> Result<Vec<i64>> {
-        let below = window.below.unwrap_or(i64::MAX).min(window.before.map_or(i64::MAX, place_of));
+        let below = window.below.unwrap_or(i64::MAX).min(window.before.map_or(i64::MAX, places_before));
         let from = window.from.unwrap_or(i64::MIN).max(window.after.map_or(i64::MIN, place_of));
         let lookups: BTreeSet<Lookup> =
             terms.iter().flatten().flatten().chain(&index.inbox).cloned().collect();
@@ -256,11 +256,7 @@ async fn look_up(
              ORDER BY x.name DESC LIMIT 1) AND b.name <= $4",
             args![organization, home, first.as_str(), last.as_str()],
         );
-        super::within(
-            &mut query,
-            "s.segment_id",
-            wanted.keys().map(|segment| segment.as_str().into()).collect(),
-        );
+        query.within("s.segment_id", wanted.keys().map(|segment| segment.as_str().into()).collect());
         for (segment, entries) in query.all::<(String, Vec<u8>)>(conn).await? {
             let Some(part) = wanted.get_mut(&segment) else { continue };
             let documents = part.documents;
@@ -404,7 +400,7 @@ pub(super) async fn write(tx: &mut Tx, segments: Vec<Written>) -> Result<()> {
             "SELECT scope FROM search_segments WHERE organization_id = $1 AND level < $2",
             args![organization, FULL],
         );
-        super::within(&mut query, "scope", homes.iter().map(|home| home.as_str().into()).collect());
+        query.within("scope", homes.iter().map(|home| home.as_str().into()).collect());
         query.push(" GROUP BY scope, level HAVING COUNT(*) >= ?", args![FANOUT]);
         let many: BTreeSet<(String,)> = query.all(tx).await?.into_iter().collect();
         work.extend(many.into_iter().map(|(home,)| (organization, home)));

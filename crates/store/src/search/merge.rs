@@ -9,7 +9,6 @@ use podmail_domain::source::random;
 
 use super::index::{FANOUT, FULL, Written, write};
 use super::segment::{DOCUMENTS_MAX, Segment, Stored};
-use super::within;
 use crate::db::{Query, args};
 use crate::scope::id;
 use crate::writer::Tx;
@@ -122,11 +121,7 @@ impl Store {
                         "DELETE FROM search_work WHERE organization_id = $1 AND scope = $2",
                         args![*organization, home.as_str()],
                     );
-                    within(
-                        &mut query,
-                        "work_id",
-                        requests.iter().map(|(request, _)| (*request).into()).collect(),
-                    );
+                    query.within("work_id", requests.iter().map(|(request, _)| (*request).into()).collect());
                     query.run(tx).await?;
                     Ok(())
                 })
@@ -164,13 +159,13 @@ impl Store {
             args![organization, home],
         );
         let ids = || segments.iter().map(|segment| segment.as_str().into()).collect::<Vec<_>>();
-        within(&mut query, "segment_id", ids());
+        query.within("segment_id", ids());
         let rows: Vec<(String, Vec<u8>)> = query.all(&mut conn).await?;
         let mut query = Query::new(
             "SELECT segment_id, name, entries FROM search_blocks WHERE organization_id = $1",
             args![organization],
         );
-        within(&mut query, "segment_id", ids());
+        query.within("segment_id", ids());
         let mut blocks: HashMap<String, Vec<(String, Vec<u8>)>> = HashMap::new();
         for (segment, name, entries) in query.all::<(String, String, Vec<u8>)>(&mut conn).await? {
             blocks.entry(segment).or_default().push((name, entries));
@@ -193,7 +188,7 @@ impl Store {
                 "SELECT doc_id FROM search_documents WHERE organization_id = $1",
                 args![organization],
             );
-            within(&mut query, "doc_id", some.iter().map(|number| (*number).into()).collect());
+            query.within("doc_id", some.iter().map(|number| (*number).into()).collect());
             alive.extend(query.all::<(i64,)>(&mut conn).await?.into_iter().map(|(number,)| number));
         }
         drop(conn);
@@ -225,12 +220,12 @@ async fn exchange(
         "DELETE FROM search_segments WHERE organization_id = $1 AND scope = $2",
         args![organization, home],
     );
-    within(&mut query, "segment_id", ids());
+    query.within("segment_id", ids());
     if query.run(tx).await? != segments.len() as u64 {
         return Err(Error::Race);
     }
     let mut query = Query::new("DELETE FROM search_blocks WHERE organization_id = $1", args![organization]);
-    within(&mut query, "segment_id", ids());
+    query.within("segment_id", ids());
     query.run(tx).await?;
     write(tx, vec![Written { organization, home: home.to_owned(), segment: new }]).await
 }
