@@ -298,6 +298,9 @@ impl Maker {
             deliveries: Vec::new(),
             draft: None,
             idempotency: None,
+            original_id: None,
+            headers: std::collections::BTreeMap::new(),
+            quota_since: None,
         }
     }
 }

@@ -78,7 +78,7 @@ impl App {
         recipients: impl Iterator<Item = &Mailbox>,
     ) -> Result<()> {
         let addresses: Vec<ListEntry> =
-            recipients.filter_map(|mailbox| ListEntry::parse(&mailbox.address)).collect();
+            recipients.map(|mailbox| ListEntry::of_address(&mailbox.address)).collect();
         let lists = self.store().list_matches(scope, ListDirection::Send, &addresses).await?;
         let (mut offenders, mut fixes) = (Vec::new(), Vec::new());
         for address in &addresses {
@@ -116,7 +116,7 @@ impl App {
         } else {
             ListDirection::Receive
         };
-        let sender = parsed.from.as_ref().and_then(|from| ListEntry::parse(&from.address));
+        let sender = parsed.from.as_ref().map(|from| ListEntry::of_address(&from.address));
         let lists = self.store().list_matches(scope, direction, sender.as_slice()).await?;
         Ok(match &sender {
             Some(sender) => judge(sender, &lists.found, lists.allow) != ListVerdict::Allowed,

@@ -174,7 +174,7 @@ pub(crate) fn item(message: &Message) -> wire::Message {
         attachments: message.attachments.iter().map(Into::into).collect(),
         in_reply_to: message.in_reply_to.clone(),
         references: message.references.clone(),
-        headers: BTreeMap::new(),
+        headers: message.headers.clone(),
         authentication_results: None,
         opened_at: message.opened_at,
         size: message.size,

@@ -409,6 +409,9 @@ impl App {
             deliveries: Vec::new(),
             draft: None,
             idempotency: None,
+            original_id: parsed.message_id.clone(),
+            headers: parsed.headers.iter().cloned().collect(),
+            quota_since: None,
         }
     }
 

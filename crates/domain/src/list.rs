@@ -30,6 +30,27 @@ impl ListEntry {
             }
         }
     }
+    /// The name under which lists are asked about an address of a mail, however odd: lower case, without quotes around
+    /// the local part and without plus tag. What is no valid domain stays as it is, so that nobody slips past a list by
+    /// an address that no entry could be made of.
+    pub fn of_address(address: &str) -> Self {
+        if let Some(entry) = Self::parse(address).filter(Self::is_email) {
+            return entry;
+        }
+        let address = address.trim();
+        let Some((local, domain)) = address.rsplit_once('@') else { return Self(address.to_lowercase()) };
+        let (local, domain) = (local.trim(), domain.trim());
+        let unquoted = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(inner) => unescaped(inner),
+            None => local.to_owned(),
+        };
+        let base = match unquoted.split_once('+') {
+            Some((base, _)) if !base.is_empty() => base,
+            _ => unquoted.as_str(),
+        };
+        let domain = DomainName::parse(domain).map_or_else(|| domain.to_lowercase(), |name| name.to_string());
+        Self(format!("{}@{domain}", base.to_lowercase()))
+    }
     /// An entry as it was stored.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
@@ -46,6 +67,16 @@ impl ListEntry {
     pub fn domain(&self) -> Option<Self> {
         self.0.rsplit_once('@').map(|(_, domain)| Self(domain.to_owned()))
     }
+}
+
+/// What is inside of a quoted string (RFC 5322 §3.2.4).
+fn unescaped(inner: &str) -> String {
+    let mut text = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        text.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    text
 }
 
 impl fmt::Display for ListEntry {

@@ -13,6 +13,8 @@ const MAX_LOCAL: usize = 64;
 const MAX_ADDRESS: usize = 254;
 /// Longest label of a domain name in bytes (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
+/// What an atom may hold besides letters and digits (RFC 5322 §3.2.3).
+const ATOM: &[u8] = b"!#$%&'*+-/=?^_`{|}~";
 /// Most mailboxes taken from one header field name; the rest is only in the raw message.
 const MAX_MAILBOXES: usize = 2_000;
 
@@ -59,8 +61,9 @@ pub enum AddressError {
 }
 
 impl Mailbox {
-    /// Parses one mailbox, `addr` or `Name <addr>`; the name may be a quoted string. The domain is lower-cased and put in its
-    /// ASCII form (IDNA).
+    /// Parses one mailbox, `addr` or `Name <addr>`; the name may be a quoted string. One that is not quoted although it
+    /// should be (`Smith, John <j@x.test>`) is taken as it is, unless it holds another address: this is how we show mailboxes.
+    /// The domain is lower-cased and put in its ASCII form (IDNA).
     ///
     /// # Errors
     /// When `s` is anything else: a list, a group, an address literal, a non-ASCII local part, one that is too long.
@@ -72,10 +75,28 @@ impl Mailbox {
         if s.chars().any(char::is_control) {
             return Err(AddressError::ControlCharacter);
         }
-        match split_name(s)? {
-            None => Ok(Self { name: None, address: address(s)? }),
-            Some((name, inner)) => Ok(Self { name, address: address(inner)? }),
+        match split_name(s) {
+            Ok(None) => Ok(Self { name: None, address: address(s)? }),
+            Ok(Some((name, inner))) => Ok(Self { name, address: address(inner)? }),
+            Err(error) => {
+                let shown = s.strip_suffix('>').and_then(|rest| rest.rsplit_once('<'));
+                let (name, inner) = shown.filter(|(name, _)| !name.contains(['@', '<', '>'])).ok_or(error)?;
+                Ok(Self { name: Some(name.trim().to_owned()), address: address(inner.trim())? })
+            }
         }
+    }
+
+    /// A received mailbox in the form in which it can be mailed: its address checked like that of [`Self::parse`], the
+    /// domain in its ASCII form, and a local part in quotes where some systems hand out names that need them (`a..b`).
+    ///
+    /// # Errors
+    /// When nobody can be mailed at the address.
+    pub fn sendable(&self) -> Result<Self, AddressError> {
+        let (local, domain) = self.address.rsplit_once('@').ok_or(AddressError::MissingAt)?;
+        let odd = |b: u8| matches!(b, b'.' | b' ') || b.is_ascii_alphanumeric() || ATOM.contains(&b);
+        let quotable = !local.is_empty() && !local_part_valid(local) && local.bytes().all(odd);
+        let local = if quotable { format!("\"{local}\"") } else { local.to_owned() };
+        Ok(Self { name: self.name.clone(), address: address(&format!("{local}@{}", domain.trim()))? })
     }
 
     /// The bare address in lower case, for comparison.
@@ -106,6 +127,9 @@ fn split_name(s: &str) -> Result<Option<(Option<String>, &str)>, AddressError> {
             '"' => quoted = !quoted,
             '<' if !quoted => {
                 let rest = s.get(at + 1..).unwrap_or_default();
+                if rest.contains('<') {
+                    return Err(AddressError::NotOne);
+                }
                 let inner = rest.strip_suffix('>').ok_or(AddressError::Malformed)?;
                 let name = name.trim();
                 return Ok(Some(((!name.is_empty()).then(|| name.to_owned()), inner.trim())));
@@ -156,10 +180,9 @@ fn local_part_valid(local: &str) -> bool {
         }
         return !escaped && !inner.is_empty();
     }
-    local.split('.').all(|atom| {
-        !atom.is_empty()
-            && atom.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&b))
-    })
+    local
+        .split('.')
+        .all(|atom| !atom.is_empty() && atom.bytes().all(|b| b.is_ascii_alphanumeric() || ATOM.contains(&b)))
 }
 
 fn label_valid(label: &str) -> bool {
@@ -174,21 +197,24 @@ pub(crate) fn received(value: &[u8]) -> Vec<Mailbox> {
     let HeaderValue::Address(parsed) = MessageStream::new(value).parse_address() else {
         return Vec::new();
     };
+    // The parser takes a quoted local part for a name.
+    let quoted_local = value.windows(2).any(|two| two == b"\"@");
+    let mailbox = |addr: &Addr<'_>| from_wire(addr, quoted_local);
     match parsed {
-        Address::List(list) => list.iter().filter_map(from_wire).take(MAX_MAILBOXES).collect(),
-        Address::Group(groups) => groups
-            .iter()
-            .flat_map(|group| &group.addresses)
-            .filter_map(from_wire)
-            .take(MAX_MAILBOXES)
-            .collect(),
+        Address::List(list) => list.iter().filter_map(mailbox).take(MAX_MAILBOXES).collect(),
+        Address::Group(groups) => {
+            groups.iter().flat_map(|group| &group.addresses).filter_map(mailbox).take(MAX_MAILBOXES).collect()
+        }
     }
 }
 
-fn from_wire(addr: &Addr<'_>) -> Option<Mailbox> {
+fn from_wire(addr: &Addr<'_>, quoted_local: bool) -> Option<Mailbox> {
     let name = addr.name.as_deref().map(clean).filter(|name| !name.is_empty());
     let address = addr.address.as_deref().map(clean).unwrap_or_default();
     match (address.rsplit_once('@'), name) {
+        (Some(("", domain)), Some(local)) if quoted_local => {
+            Some(Mailbox { name: None, address: format!("\"{local}\"@{}", domain.to_lowercase()) })
+        }
         (Some((local, domain)), name) => {
             Some(Mailbox { name, address: format!("{local}@{}", domain.to_lowercase()) })
         }
@@ -220,6 +246,8 @@ mod tests {
             ("\"Smith, \\\"J\\\"\" <j@x.test>", Some("Smith, \"J\""), "j@x.test"),
             ("Jörg <j@bücher.test>", Some("Jörg"), "j@xn--bcher-kva.test"),
             ("\"a b\"@x.test", None, "\"a b\"@x.test"),
+            ("Smith, John <j@x.test>", Some("Smith, John"), "j@x.test"),
+            ("Re: \"it <j@x.test>", Some("Re: \"it"), "j@x.test"),
         ] {
             let got = Mailbox::parse(input).expect(input);
             assert_eq!((got.name.as_deref(), got.address.as_str()), (name, address), "{input}");
@@ -234,6 +262,8 @@ mod tests {
             ("  ", AddressError::Empty),
             ("a@x.test\r\nBcc: b@x.test", AddressError::ControlCharacter),
             ("a@x.test, b@x.test", AddressError::NotOne),
+            ("a@x.test, Bob <b@x.test>", AddressError::NotOne),
+            ("Ann <a@x.test>, Bob <b@x.test>", AddressError::NotOne),
             ("group: a@x.test;", AddressError::NotOne),
             ("nobody", AddressError::MissingAt),
             ("@x.test", AddressError::MissingAt),
@@ -248,6 +278,23 @@ mod tests {
             (long.as_str(), AddressError::Domain),
         ] {
             assert_eq!(Mailbox::parse(input).expect_err(input), error, "{input}");
+        }
+    }
+
+    #[test]
+    fn a_received_mailbox_is_made_fit_for_sending_or_refused() {
+        for (header, want) in [
+            ("\"Smith, John\" <j@x.test>", Ok("Smith, John <j@x.test>")),
+            ("a..b.@docomo.test", Ok("\"a..b.\"@docomo.test")),
+            ("\"a b\"@x.test", Ok("\"a b\"@x.test")),
+            ("a@bücher.test", Ok("a@xn--bcher-kva.test")),
+            ("jörg@x.test", Err(AddressError::NonAsciiLocalPart)),
+            ("MAILER-DAEMON", Err(AddressError::MissingAt)),
+            ("x@[192.0.2.1]", Err(AddressError::Domain)),
+        ] {
+            let got = received(format!("{header}\n").as_bytes());
+            assert_eq!(got.len(), 1, "{header}: {got:?}");
+            assert_eq!(got[0].sendable().map(|m| m.to_string()), want.map(str::to_owned), "{header}");
         }
     }
 

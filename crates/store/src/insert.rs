@@ -17,7 +17,7 @@ use podmail_domain::{
 };
 
 use crate::db::{Insert, Value, args};
-use crate::messages::{Message, StoredBytes, json, json_unless_empty, label_event, tuples};
+use crate::messages::{HEADERS_BYTES, Message, StoredBytes, json, json_unless_empty, label_event, tuples};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
 use crate::{Error, Result, Store, threads};
@@ -128,12 +128,13 @@ pub(crate) async fn store(tx: &mut Tx, batch: &[&NewMessage]) -> Result<Vec<Stor
     let mut names = names(tx, batch).await?;
     let (mut rows, mut results, mut accepted) =
         (Rows::default(), Vec::with_capacity(batch.len()), Vec::new());
+    let mut quotas = HashMap::new();
     for new in batch {
         let inbox_key = new.scope.inbox_key()?;
         let outcome = match inboxes.get_mut(&inbox_key) {
             None => Stored::Gone,
             Some(inbox) if inbox.paused && new.direction == Direction::Received => Stored::Paused,
-            Some(inbox) => match previous(tx, new, &names).await? {
+            Some(inbox) => match previous(tx, new, &names, &mut quotas).await? {
                 Some(previous) => previous,
                 None => {
                     let (message, known) = decide(tx, new, &names)?;
@@ -235,12 +236,29 @@ fn known(row: KnownRow) -> Result<(Name, Known)> {
     Ok((name, known))
 }
 
-/// An earlier use of the idempotency key, or the same mail within the last day.
-async fn previous(tx: &mut Tx, new: &NewMessage, names: &Names) -> Result<Option<Stored>> {
+/// An earlier use of the idempotency key, or the same mail within the last day, or another reason not to store it. `quotas`:
+/// what is left of them within this batch.
+async fn previous(
+    tx: &mut Tx,
+    new: &NewMessage,
+    names: &Names,
+    quotas: &mut HashMap<OrganizationId, u64>,
+) -> Result<Option<Stored>> {
     if let Some((key, hash)) = &new.idempotency {
         let found = replay(tx, new.scope.organization(), key, hash, new.created_at).await?;
         if found.is_some() {
             return Ok(found);
+        }
+    }
+    if let Some(since) = new.quota_since {
+        let organization = new.scope.organization();
+        if let std::collections::hash_map::Entry::Vacant(unknown) = quotas.entry(organization) {
+            unknown.insert(crate::quota::left(tx, organization, since).await?);
+        }
+        let wanted = new.deliveries.len() as u64;
+        match quotas.get_mut(&organization).map(|left| (left.checked_sub(wanted), left)) {
+            Some((Some(rest), left)) => *left = rest,
+            Some((None, _)) | None => return Ok(Some(Stored::OverQuota)),
         }
     }
     if let Some(claim) = &new.draft
@@ -279,6 +297,10 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         // A message known under another name is shown by the id under which it can be fetched.
         MessageId::new(named(name).map_or(name, |known| &known.message_id))
     });
+    let mut headers = new.headers.clone();
+    if let Some(original) = new.original_id.as_ref().filter(|original| *original != message_id.as_str()) {
+        headers.insert("Message-ID".to_owned(), original.clone());
+    }
     let message = Message {
         organization_id: new.scope.organization(),
         pod_id: new.scope.pod_or_default(),
@@ -305,6 +327,7 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         attachments: new.attachments.clone(),
         authentication: new.authentication.clone(),
         opened_at: None,
+        headers,
         object: match &new.bytes {
             StoredBytes::Inline(_) => None,
             StoredBytes::Object(name) => Some(name.clone()),
@@ -418,7 +441,14 @@ fn message_values(message: &Message, fingerprint: &str) -> Vec<Value> {
         json_unless_empty(&message.attachments),
         message.object.clone(),
         message.authentication.as_ref().map(json),
+        headers(&message.headers),
     ]
+}
+
+/// Headers as they are kept; none when they are too long.
+fn headers(headers: &BTreeMap<String, String>) -> Option<String> {
+    let text = (!headers.is_empty()).then(|| json(headers))?;
+    (text.len() <= HEADERS_BYTES).then_some(text)
 }
 
 /// What an event of a message keeps in case the message is gone when the event is rendered.
@@ -475,8 +505,8 @@ async fn write(tx: &mut Tx, rows: Rows, threads: VecDeque<Vec<Value>>) -> Result
             "INSERT INTO messages (organization_id, inbox_key, message_key, pod_id, inbox_id, message_id, thread_id, \
              direction, restricted, timestamp, created_at, updated_at, size, fingerprint, labels, sender, \
              recipients_to, recipients_cc, recipients_bcc, subject, preview, in_reply_to, reference_ids, attachments, \
-             object, authentication)",
-            26,
+             object, authentication, headers)",
+            27,
             rows.messages,
         ),
         insert(

@@ -439,7 +439,7 @@ pub(crate) async fn suppress(
     whole_organization: bool,
     now: Timestamp,
 ) -> Result<()> {
-    let Some(entry) = ListEntry::parse(address) else { return Ok(()) };
+    let entry = ListEntry::of_address(address);
     let pod = inbox.pod_or_default();
     let organization = inbox.organization();
     let at_pod = !whole_organization && pod != PodId::default_of(organization);

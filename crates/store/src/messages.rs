@@ -2,7 +2,7 @@
 
 mod labels;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use podmail_domain::label::Restricted;
 use podmail_domain::thread::{Attachment, Direction, Piece};
@@ -75,7 +75,12 @@ pub struct Message {
     pub authentication: Option<AuthenticationResults>,
     /// First open of a sent message.
     pub opened_at: Option<Timestamp>,
+    /// Those that have no field of their own; none when they are longer than [`HEADERS_BYTES`].
+    pub headers: BTreeMap<String, String>,
 }
+
+/// Bytes of the headers of a message that are kept beside it for lists: a whole newsletter's are a few thousand.
+pub(crate) const HEADERS_BYTES: usize = 16 * 1024;
 
 impl Message {
     /// The inbox it lies in: whoever holds a message has been shown it.
@@ -156,7 +161,7 @@ pub enum Relabelled {
 pub(crate) const COLUMNS: &str = "m.organization_id, m.pod_id, m.inbox_key, m.inbox_id, m.message_key, m.message_id, \
     m.thread_id, m.direction, m.restricted, m.timestamp, m.created_at, m.updated_at, m.size, m.labels, m.sender, \
     m.recipients_to, m.recipients_cc, m.recipients_bcc, m.subject, m.preview, m.in_reply_to, m.reference_ids, \
-    m.attachments, m.object, m.authentication, m.opened_at";
+    m.attachments, m.object, m.authentication, m.opened_at, m.headers";
 
 #[derive(sqlx::FromRow, serde::Deserialize)]
 pub(crate) struct MessageRow {
@@ -186,6 +191,7 @@ pub(crate) struct MessageRow {
     object: Option<String>,
     authentication: Option<String>,
     opened_at: Option<i64>,
+    headers: Option<String>,
 }
 
 pub(crate) fn list<T: serde::de::DeserializeOwned>(text: &str) -> Result<Vec<T>> {
@@ -237,6 +243,11 @@ impl TryFrom<MessageRow> for Message {
             attachments: row.attachments.as_deref().map(list).transpose()?.unwrap_or_default(),
             object: row.object,
             opened_at: row.opened_at.map(Timestamp::from_micros),
+            headers: row
+                .headers
+                .map(|text| serde_json::from_str(&text).map_err(|_| Error::Corrupt("headers")))
+                .transpose()?
+                .unwrap_or_default(),
             authentication: row
                 .authentication
                 .map(|text| serde_json::from_str(&text).map_err(|_| Error::Corrupt("authentication results")))

@@ -96,6 +96,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0019_index_by_scope.sql"),
         postgres: include_str!("../migrations/postgres/0019_index_by_scope.sql"),
     },
+    Step {
+        version: 20,
+        name: "keep headers",
+        sqlite: include_str!("../migrations/sqlite/0020_keep_headers.sql"),
+        postgres: include_str!("../migrations/postgres/0020_keep_headers.sql"),
+    },
 ];
 
 fn migrator() -> Migrator {

@@ -1,9 +1,11 @@
 //! The daily sending quota of an organization: every recipient counts.
 
-use podmail_domain::Timestamp;
+use podmail_domain::{OrganizationId, Timestamp};
 
 use crate::db::args;
+use crate::messages::unsigned;
 use crate::scope::Scope;
+use crate::writer::Tx;
 use crate::{Result, Store};
 
 /// How much of its daily sending quota an organization has used.
@@ -15,6 +17,25 @@ pub struct SendUsage {
     pub limit: u64,
     /// The oldest of them: when it leaves the window, a place is free.
     pub oldest: Option<Timestamp>,
+}
+
+/// How many more recipients an organization may mail. Takes its row, so that sends of other nodes wait until this one is
+/// counted.
+pub(crate) async fn left(tx: &mut Tx, organization: OrganizationId, since: Timestamp) -> Result<u64> {
+    let limit: Option<(Option<i64>,)> = tx
+        .one(
+            "UPDATE organizations SET send_per_day = send_per_day WHERE organization_id = $1 RETURNING send_per_day",
+            args![organization],
+        )
+        .await?;
+    let Some((Some(limit),)) = limit else { return Ok(u64::MAX) };
+    let sent = tx
+        .count(
+            "SELECT COUNT(*) FROM deliveries WHERE organization_id = $1 AND created_at > $2",
+            args![organization, since],
+        )
+        .await?;
+    Ok(unsigned(limit).saturating_sub(unsigned(sent)))
 }
 
 impl Store {
@@ -36,8 +57,8 @@ impl Store {
             .await?;
         let (sent, oldest) = row.unwrap_or((0, None));
         Ok(Some(SendUsage {
-            sent: crate::messages::unsigned(sent),
-            limit: crate::messages::unsigned(limit),
+            sent: unsigned(sent),
+            limit: unsigned(limit),
             oldest: oldest.map(Timestamp::from_micros),
         }))
     }

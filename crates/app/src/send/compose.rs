@@ -81,8 +81,9 @@ impl Source {
     }
 }
 
-fn parse_all(texts: &[String]) -> Vec<Mailbox> {
-    texts.iter().filter_map(|text| Mailbox::parse(text).ok()).collect()
+/// Those of received mailboxes that can be mailed.
+fn sendable(mailboxes: &[Mailbox]) -> Vec<Mailbox> {
+    mailboxes.iter().filter_map(|mailbox| mailbox.sendable().ok()).collect()
 }
 
 /// Who gets it. Replies derive their recipients from the source. `separate` holds addresses that look like the own
@@ -108,13 +109,17 @@ pub(crate) fn recipients(
     let Some(source) = source else { return Ok(given) };
     let is_own = |mailbox: &Mailbox| is_own(mailbox, own) && !separate.contains(&mailbox.key());
     let (mut to, mut cc) = derived(source, all, is_own);
-    if given.to.is_empty() {
-        if all {
-            to.retain(|mailbox| !is_own(mailbox));
-            cc.retain(|mailbox| !is_own(mailbox));
-        }
-    } else {
+    if !given.to.is_empty() {
         to = given.to;
+    } else if to.is_empty() && cc.is_empty() {
+        // To write to ourselves instead, or to the others alone, would lose the answer.
+        let way_out = if all { "" } else { ": give to" };
+        return Err(Error::Unprocessable(format!(
+            "The message has no address that an answer can be sent to{way_out}"
+        )));
+    } else if all {
+        to.retain(|mailbox| !is_own(mailbox));
+        cc.retain(|mailbox| !is_own(mailbox));
     }
     cc.extend(given.cc);
     let mut addressed = Addressed { to, cc, bcc: given.bcc };
@@ -131,24 +136,22 @@ pub(crate) fn recipients(
 
 /// To and cc of an answer before the own address is taken out.
 fn derived(source: &Source, all: bool, is_own: impl Fn(&Mailbox) -> bool) -> (Vec<Mailbox>, Vec<Mailbox>) {
-    let message = &source.message;
-    if message.direction == Direction::Sent {
+    let parsed = &source.parsed;
+    let cc = if all { sendable(&parsed.cc) } else { Vec::new() };
+    if source.message.direction == Direction::Sent {
         // Answering oneself means writing to the same people again.
-        let cc = if all { parse_all(&message.cc) } else { Vec::new() };
-        return (parse_all(&message.to), cc);
+        return (sendable(&parsed.to), cc);
     }
-    let from = parse_all(std::slice::from_ref(&message.sender));
-    let mut to: Vec<Mailbox> =
-        source.parsed.reply_to.iter().filter(|m| m.address.contains('@')).cloned().collect();
+    let from = sendable(parsed.from.as_slice());
+    let mut to = sendable(&parsed.reply_to);
     // A list that points answers at ourselves would have us answer ourselves.
     if to.is_empty() || (to.iter().all(&is_own) && !from.iter().all(&is_own)) {
         to = from;
     }
-    if !all {
-        return (to, Vec::new());
+    if all {
+        to.extend(sendable(&parsed.to));
     }
-    to.extend(parse_all(&message.to));
-    (to, parse_all(&message.cc))
+    (to, cc)
 }
 
 /// The own address, also with a plus tag.
@@ -163,12 +166,13 @@ pub(crate) fn is_own(mailbox: &Mailbox, own: &Mailbox) -> bool {
 }
 
 impl Source {
-    /// Recipients of the source that look like the own address with a plus tag.
+    /// Addresses of the source that look like the own address with a plus tag.
     pub(crate) fn tagged_own(&self, own: &Mailbox) -> Vec<String> {
-        let all = parse_all(&self.message.to).into_iter().chain(parse_all(&self.message.cc));
-        let all = all.chain(self.parsed.reply_to.iter().cloned());
-        all.filter(|mailbox| is_own(mailbox, own) && mailbox.key() != own.key())
-            .map(|mailbox| mailbox.key())
+        let Parsed { from, reply_to, to, cc, .. } = &self.parsed;
+        let all = from.iter().chain(reply_to).chain(to).chain(cc);
+        all.map(Mailbox::key)
+            .filter(|key| *key != own.key())
+            .filter(|key| is_own(&Mailbox { name: None, address: key.clone() }, own))
             .collect()
     }
 

@@ -175,7 +175,7 @@ impl App {
         };
         let addressed = compose::recipients(kind, &draft, source.as_ref(), &own, &separate)?;
         self.may_mail(scope, addressed.all()).await?;
-        self.within_quota(scope, addressed.count(), now).await?;
+        let quota_since = self.within_quota(scope, addressed.count(), now).await?;
         let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
         let key = MessageKey::new(self.ids(), now);
         let seed = self.ids().uuid7(now).simple().to_string();
@@ -247,6 +247,9 @@ impl App {
                 draft: stored.cloned().map(Box::new),
                 authentication: None,
                 idempotency: idempotency.map(|idempotency| (idempotency.key, idempotency.request_hash)),
+                original_id: None,
+                headers: built.parsed.headers.into_iter().collect(),
+                quota_since,
             }])
             .await?
             .into_iter()
@@ -263,6 +266,11 @@ impl App {
             Some(Stored::KeyReused) => Err(key_reused()),
             Some(Stored::Gone) => Err(Error::NotFound("Inbox")),
             Some(Stored::Unclaimed) => Err(Error::Conflict("The draft is being sent".to_owned())),
+            Some(Stored::OverQuota) => {
+                // Others were faster; who waits a moment is told how long.
+                self.within_quota(scope, addressed.count(), now).await?;
+                Err(Error::RateLimited { retry_after_seconds: 1 })
+            }
             Some(Stored::Duplicate | Stored::Paused) | None => Err(Error::RaceCondition),
         }
     }
@@ -291,12 +299,13 @@ impl App {
         }
     }
 
-    /// The organization's daily quota: every recipient counts.
-    async fn within_quota(&self, scope: &Scope, count: usize, now: Timestamp) -> Result<()> {
+    /// Whether the organization's daily quota has room for so many recipients; since when they are counted, if it has one.
+    async fn within_quota(&self, scope: &Scope, count: usize, now: Timestamp) -> Result<Option<Timestamp>> {
         let day = Duration::from_secs(24 * 3600);
-        let Some(usage) = self.store().send_usage(scope, now.minus(day)).await? else { return Ok(()) };
+        let since = now.minus(day);
+        let Some(usage) = self.store().send_usage(scope, since).await? else { return Ok(None) };
         if usage.sent.saturating_add(count as u64) <= usage.limit {
-            return Ok(());
+            return Ok(Some(since));
         }
         let free_at = usage.oldest.unwrap_or(now).plus(day);
         Err(Error::RateLimited { retry_after_seconds: free_at.since(now).as_secs().max(1) })

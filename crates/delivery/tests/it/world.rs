@@ -174,6 +174,9 @@ impl World {
             draft: None,
             authentication: None,
             idempotency: None,
+            original_id: None,
+            headers: std::collections::BTreeMap::new(),
+            quota_since: None,
         };
         let stored = self.store.insert_messages(vec![new]).await.unwrap();
         let [Stored::New { message_id, .. }] = stored.as_slice() else { panic!("{stored:?}") };

@@ -1,5 +1,7 @@
 //! What is asked of the store with a new message, and what became of it.
 
+use std::collections::BTreeMap;
+
 use podmail_domain::thread::{Attachment, Direction};
 use podmail_domain::{AuthenticationResults, MessageId, MessageKey, ThreadId, Timestamp};
 
@@ -67,6 +69,13 @@ pub struct NewMessage {
     pub draft: Option<Box<crate::drafts::DraftClaim>>,
     /// Key and request hash of an idempotent send.
     pub idempotency: Option<(String, String)>,
+    /// Its own id as it is written, where it has one: shown beside the one that it gets.
+    pub original_id: Option<String>,
+    /// Headers that have no field of their own.
+    pub headers: BTreeMap<String, String>,
+    /// Since when recipients count towards the organization's daily quota, if it has one: it is not overrun by sends that
+    /// run at once.
+    pub quota_since: Option<Timestamp>,
 }
 
 /// Whether the arrival of a message is an event.
@@ -117,4 +126,6 @@ pub enum Stored {
     KeyReused,
     /// The claim of the draft was over; nothing was stored.
     Unclaimed,
+    /// The organization's daily quota has no room for its recipients; nothing was stored.
+    OverQuota,
 }

@@ -93,6 +93,9 @@ async fn send(world: &World, scope: &Scope, id: &str, recipients: &[&str]) -> Me
         draft: None,
         authentication: None,
         idempotency: None,
+        original_id: None,
+        headers: std::collections::BTreeMap::new(),
+        quota_since: None,
     };
     let stored = world.store.insert_messages(vec![new]).await.expect("stored");
     let [Stored::New { message_id, .. }] = stored.as_slice() else { panic!("{stored:?}") };

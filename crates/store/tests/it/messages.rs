@@ -84,6 +84,9 @@ pub(crate) fn mail(
         draft: None,
         authentication: None,
         idempotency: None,
+        original_id: None,
+        headers: std::collections::BTreeMap::new(),
+        quota_since: None,
     }
 }
 

@@ -68,6 +68,9 @@ async fn send(world: &World, recipients: &[&str]) -> String {
         draft: None,
         authentication: None,
         idempotency: None,
+        original_id: None,
+        headers: std::collections::BTreeMap::new(),
+        quota_since: None,
     };
     match world.store.insert_messages(vec![new]).await.unwrap().as_slice() {
         [Stored::New { thread_id, .. }] => thread_id.to_string(),

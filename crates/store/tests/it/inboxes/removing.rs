@@ -94,6 +94,9 @@ fn message(world: &World, scope: &Scope, n: usize, direction: Direction, object:
         draft: None,
         authentication: None,
         idempotency: None,
+        original_id: None,
+        headers: std::collections::BTreeMap::new(),
+        quota_since: None,
     }
 }
 
