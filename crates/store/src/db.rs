@@ -230,6 +230,27 @@ macro_rules! args {
 }
 pub(crate) use args;
 
+/// Bytes of a row, taken as one piece: a `Vec<u8>` is read byte by byte on SQLite.
+#[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::Type)]
+#[sqlx(transparent)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl<'de> serde::Deserialize<'de> for Bytes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Whole;
+        impl serde::de::Visitor<'_> for Whole {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> std::result::Result<Bytes, E> {
+                Ok(Bytes(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(Whole)
+    }
+}
+
 /// A row as a struct or a tuple; `#[derive(sqlx::FromRow, serde::Deserialize)]` makes a struct one. The first derive reads
 /// from PostgreSQL, the second from SQLite, both by the names of the members.
 pub(crate) trait Record:

@@ -18,7 +18,7 @@ pub use finish::{DeliveryOutcome, DeliveryReport, Finished};
 pub use record::SentMessage;
 pub use report::{BounceReport, Complainer, Complaint, Reported, ReportedMessage};
 
-use crate::db::{Query, Value, args};
+use crate::db::{Bytes, Query, Value, args};
 use crate::dialect;
 use crate::messages::StoredBytes;
 use crate::scope::{Scope, id, stored_scope};
@@ -250,13 +250,13 @@ impl Store {
         let bytes = match &claim.object {
             Some(object) => Some(StoredBytes::Object(object.clone())),
             None => conn
-                .one::<(Vec<u8>,)>(
+                .one::<(Bytes,)>(
                     "SELECT bytes FROM message_bytes WHERE organization_id = $1 AND inbox_key = $2 \
                      AND message_key = $3",
                     args![organization, inbox, claim.message_key],
                 )
                 .await?
-                .map(|(bytes,)| StoredBytes::Inline(bytes)),
+                .map(|(bytes,)| StoredBytes::Inline(bytes.0)),
         };
         let governing: Option<(Option<String>,)> = conn
             .one(

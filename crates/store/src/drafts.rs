@@ -11,7 +11,7 @@ use podmail_domain::thread::Attachment;
 use podmail_domain::{AttachmentId, DraftId, InboxId, InboxKey, OrganizationId, PodId, ThreadId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Conn, Query, args};
+use crate::db::{Bytes, Conn, Query, args};
 use crate::messages::{StoredBytes, json, list};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{InboxRef, Scope, id};
@@ -267,7 +267,7 @@ impl Store {
         draft: DraftId,
         attachment: AttachmentId,
     ) -> Result<Option<StoredBytes>> {
-        let row: Option<(Option<Vec<u8>>, Option<String>)> = self
+        let row: Option<(Option<Bytes>, Option<String>)> = self
             .reader()
             .await?
             .one(
@@ -278,7 +278,7 @@ impl Store {
             .await?;
         Ok(match row {
             Some((_, Some(object))) => Some(StoredBytes::Object(object)),
-            Some((Some(bytes), None)) => Some(StoredBytes::Inline(bytes)),
+            Some((Some(bytes), None)) => Some(StoredBytes::Inline(bytes.0)),
             Some((None, None)) | None => None,
         })
     }

@@ -11,7 +11,7 @@ use podmail_domain::{
     Timestamp,
 };
 
-use crate::db::{Conn, Query, args, push_tuples};
+use crate::db::{Bytes, Conn, Query, args, push_tuples};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -373,7 +373,7 @@ impl Store {
         if let Some(object) = &message.object {
             return Ok(Some(StoredBytes::Object(object.clone())));
         }
-        let row: Option<(Vec<u8>,)> = self
+        let row: Option<(Bytes,)> = self
             .reader()
             .await?
             .one(
@@ -381,7 +381,7 @@ impl Store {
                 args![scope.organization(), message.inbox_key, message.message_key],
             )
             .await?;
-        Ok(row.map(|(bytes,)| StoredBytes::Inline(bytes)))
+        Ok(row.map(|(bytes,)| StoredBytes::Inline(bytes.0)))
     }
 
     /// The stored bytes of messages, whoever's; those that are gone are left out.
@@ -402,8 +402,8 @@ impl Store {
                 "SELECT message_key, bytes FROM message_bytes \
                  WHERE (organization_id, inbox_key, message_key) IN ({values})"
             );
-            for (key, bytes) in self.reader().await?.all::<(String, Vec<u8>)>(&text, arguments).await? {
-                found.insert(id(&key, MessageKey::parse)?, StoredBytes::Inline(bytes));
+            for (key, bytes) in self.reader().await?.all::<(String, Bytes)>(&text, arguments).await? {
+                found.insert(id(&key, MessageKey::parse)?, StoredBytes::Inline(bytes.0));
             }
         }
         Ok(found)

@@ -16,7 +16,7 @@ use podmail_domain::{InboxKey, MessageKey, OrganizationId, ThreadId, Timestamp};
 
 pub use index::{Alternative, Lookup, SearchIndex, Terms};
 
-use crate::db::{Conn, Query, Value, args};
+use crate::db::{Bytes, Conn, Query, Value, args};
 use crate::messages::{COLUMNS, Message, MessageRow, list, messages, tuples};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -93,7 +93,7 @@ struct HitRow {
     recipients_cc: String,
     recipients_bcc: String,
     subject: Option<String>,
-    text: Vec<u8>,
+    text: Bytes,
 }
 
 const HIT_COLUMNS: &str = "d.doc_id, m.message_key, m.inbox_key, m.thread_id, m.timestamp, m.sender, m.recipients_to, \
@@ -114,7 +114,7 @@ impl TryFrom<HitRow> for SearchHit {
             sender: row.sender,
             recipients,
             subject: row.subject,
-            text: row.text,
+            text: row.text.0,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use podmail_domain::{AttachmentId, InboxKey, MessageKey, OrganizationId, Timestamp};
 
-use crate::db::{Value, args};
+use crate::db::{Bytes, Value, args};
 use crate::messages::{Message, lock_inbox};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -115,7 +115,7 @@ impl Store {
         message: &Message,
         attachment: AttachmentId,
     ) -> Result<Option<Vec<u8>>> {
-        let row: Option<(Vec<u8>,)> = self
+        let row: Option<(Bytes,)> = self
             .reader()
             .await?
             .one(
@@ -124,7 +124,7 @@ impl Store {
                 args![scope.organization(), message.inbox_key, message.message_key, attachment],
             )
             .await?;
-        Ok(row.map(|(bytes,)| bytes))
+        Ok(row.map(|(bytes,)| bytes.0))
     }
 
     /// Whether an attachment of a message has a text.

@@ -9,7 +9,7 @@ mod create;
 
 use podmail_domain::{DomainName, OrganizationId, PodId, Timestamp};
 
-use crate::db::{Conn, Query, args};
+use crate::db::{Bytes, Conn, Query, args};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -292,7 +292,7 @@ impl Store {
         scope: &Scope,
         governing_domain: &str,
     ) -> Result<Option<SendingDomain>> {
-        let found: Option<(String, i64, i64, String, Vec<u8>)> = self
+        let found: Option<(String, i64, i64, String, Bytes)> = self
             .reader()
             .await?
             .one(
@@ -308,7 +308,7 @@ impl Store {
                     may_send: sending != 0,
                     unsubscribe_links: links != 0,
                     selector,
-                    private_pkcs8,
+                    private_pkcs8: private_pkcs8.0,
                 })
             })
             .transpose()

@@ -2,7 +2,7 @@
 
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
-use serde::de::value::{Error, SeqDeserializer};
+use serde::de::value::Error;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -88,7 +88,7 @@ impl<'de> Deserializer<'de> for Cell<'de> {
             ValueRef::Integer(n) => visitor.visit_i64(n),
             ValueRef::Real(n) => visitor.visit_f64(n),
             ValueRef::Text(text) => visitor.visit_str(std::str::from_utf8(text).map_err(Error::custom)?),
-            ValueRef::Blob(bytes) => visitor.visit_seq(SeqDeserializer::new(bytes.iter().copied())),
+            ValueRef::Blob(bytes) => visitor.visit_bytes(bytes),
         }
     }
 

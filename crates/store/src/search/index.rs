@@ -9,7 +9,7 @@ use podmail_domain::source::random;
 
 use super::segment::{self, CHUNK, Segment};
 use super::{SearchDocument, SearchWindow, place_of, places_before};
-use crate::db::{Conn, Insert, Query, Value, args};
+use crate::db::{Bytes, Conn, Insert, Query, Value, args};
 use crate::scope::Scope;
 use crate::writer::Tx;
 use crate::{Error, Result, Store};
@@ -20,6 +20,8 @@ pub(super) const FANOUT: usize = 8;
 pub(super) const FULL: i64 = 5;
 /// Documents of the segments that a query looks into first; then ever more.
 const FIRST_DOCUMENTS: usize = 2_048;
+/// How many times as many it looks into next.
+const GROWTH: usize = 16;
 /// Segments that a query looks into at once at most.
 const SEGMENTS_AT_ONCE: usize = 64;
 
@@ -118,7 +120,7 @@ struct PartRow {
     documents: i64,
     oldest: i64,
     newest: i64,
-    numbers: Vec<u8>,
+    numbers: Bytes,
 }
 
 /// The name of the scope under which its segments are kept, and what narrows them to an inbox.
@@ -155,7 +157,7 @@ impl Store {
                 documents: usize::try_from(row.documents).unwrap_or(0),
                 oldest: row.oldest,
                 newest: row.newest,
-                numbers: segment::unpacked(&row.numbers)?,
+                numbers: segment::unpacked(&row.numbers.0)?,
                 chunks: HashMap::new(),
                 known: HashMap::new(),
             });
@@ -192,7 +194,7 @@ impl Store {
                 documents += part.documents;
                 next += 1;
             }
-            most = most.saturating_mul(4);
+            most = most.saturating_mul(GROWTH);
             let SearchIndex { organization, home, inbox, parts } = &mut *index;
             let parts = parts.get_mut(first..next).unwrap_or_default();
             let mut parts: Vec<&mut Part> = parts.iter_mut().filter(|part| part.oldest < below).collect();
@@ -247,22 +249,31 @@ async fn look_up(
             continue;
         }
         let (first, last) = lookup.range();
-        let mut query = Query::new(
+        let mut query = match lookup {
+            // A token stands in one block.
+            Lookup::Exact(_) => Query::new(
+                "SELECT s.segment_id, (SELECT b.entries FROM search_blocks b WHERE b.organization_id = s.organization_id \
+                 AND b.segment_id = s.segment_id AND b.name <= $3 ORDER BY b.name DESC LIMIT 1) AS entries \
+                 FROM search_segments s WHERE s.organization_id = $1 AND s.scope = $2",
+                args![organization, home, first.as_str()],
+            ),
             // CROSS JOIN: the segments first, whatever SQLite thinks of how many there are.
-            "SELECT s.segment_id, b.entries FROM search_segments s CROSS JOIN search_blocks b \
+            Lookup::Prefix(_) => Query::new(
+                "SELECT s.segment_id, b.entries FROM search_segments s CROSS JOIN search_blocks b \
              WHERE s.organization_id = $1 AND s.scope = $2 AND b.organization_id = s.organization_id \
              AND b.segment_id = s.segment_id AND b.name >= (SELECT x.name FROM search_blocks x \
              WHERE x.organization_id = s.organization_id AND x.segment_id = s.segment_id AND x.name <= $3 \
              ORDER BY x.name DESC LIMIT 1) AND b.name <= $4",
-            args![organization, home, first.as_str(), last.as_str()],
-        );
+                args![organization, home, first.as_str(), last.as_str()],
+            ),
+        };
         query.within("s.segment_id", wanted.keys().map(|segment| segment.as_str().into()).collect());
-        for (segment, entries) in query.all::<(String, Vec<u8>)>(conn).await? {
-            let Some(part) = wanted.get_mut(&segment) else { continue };
+        for (segment, entries) in query.all::<(String, Option<Bytes>)>(conn).await? {
+            let (Some(part), Some(entries)) = (wanted.get_mut(&segment), entries) else { continue };
             let documents = part.documents;
             let found =
                 part.known.entry(lookup.clone()).or_insert_with(|| FixedBitSet::with_capacity(documents));
-            segment::find(&entries, &first, &last, found)?;
+            segment::find(&entries.0, &first, &last, found)?;
         }
         // Each has a block that begins at or before any token, so one that answers nothing is gone.
         if wanted.values().any(|part| !part.known.contains_key(lookup)) {
@@ -294,11 +305,11 @@ async fn read_numbers(
             args![organization],
         );
         query.within_tuples("(segment_id, name)", wanted, 2);
-        let rows: Vec<(String, String, Vec<u8>)> = query.all(conn).await?;
+        let rows: Vec<(String, String, Bytes)> = query.all(conn).await?;
         let mut missing = wanted.len();
         for (segment, name, entries) in rows {
             let Some(part) = parts.iter_mut().find(|part| part.segment == segment) else { continue };
-            let numbers = segment::unpacked(&entries)?;
+            let numbers = segment::unpacked(&entries.0)?;
             let chunk = part.numbers.partition_point(|first| numbers.first().is_some_and(|own| first < own));
             debug_assert_eq!(
                 segment::chunk_name(chunk),

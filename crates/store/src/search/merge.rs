@@ -9,7 +9,7 @@ use podmail_domain::source::random;
 
 use super::index::{FANOUT, FULL, Written, write};
 use super::segment::{DOCUMENTS_MAX, Segment, Stored};
-use crate::db::{Query, args};
+use crate::db::{Bytes, Query, args};
 use crate::scope::id;
 use crate::writer::Tx;
 use crate::{Error, Result, Store};
@@ -160,19 +160,19 @@ impl Store {
         );
         let ids = || segments.iter().map(|segment| segment.as_str().into()).collect::<Vec<_>>();
         query.within("segment_id", ids());
-        let rows: Vec<(String, Vec<u8>)> = query.all(&mut conn).await?;
+        let rows: Vec<(String, Bytes)> = query.all(&mut conn).await?;
         let mut query = Query::new(
             "SELECT segment_id, name, entries FROM search_blocks WHERE organization_id = $1",
             args![organization],
         );
         query.within("segment_id", ids());
         let mut blocks: HashMap<String, Vec<(String, Vec<u8>)>> = HashMap::new();
-        for (segment, name, entries) in query.all::<(String, String, Vec<u8>)>(&mut conn).await? {
-            blocks.entry(segment).or_default().push((name, entries));
+        for (segment, name, entries) in query.all::<(String, String, Bytes)>(&mut conn).await? {
+            blocks.entry(segment).or_default().push((name, entries.0));
         }
         let mut stored = Vec::with_capacity(rows.len());
         for (segment, numbers) in rows {
-            stored.push((numbers, blocks.remove(&segment).ok_or(Error::Race)?));
+            stored.push((numbers.0, blocks.remove(&segment).ok_or(Error::Race)?));
         }
         if stored.len() != segments.len() {
             return Err(Error::Race);

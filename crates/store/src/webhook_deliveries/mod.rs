@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use podmail_domain::{EventId, EventType, OrganizationId, Timestamp, WebhookDeliveryId, WebhookId};
 
-use crate::db::{Query, Value, args};
+use crate::db::{Bytes, Query, Value, args};
 use crate::events::{Event, Position, move_cursor};
 use crate::messages::{list, tuples};
 use crate::scope::id;
@@ -325,7 +325,7 @@ impl Store {
             secret: String,
             headers: Option<String>,
             last_failure_at: Option<i64>,
-            bytes: Vec<u8>,
+            bytes: Bytes,
         }
         let row: Option<Row> = self
             .reader()
@@ -348,7 +348,7 @@ impl Store {
             event_types: None,
             failing: row.last_failure_at.is_some(),
         };
-        Ok(Some((target, row.bytes)))
+        Ok(Some((target, row.bytes.0)))
     }
 }
 
