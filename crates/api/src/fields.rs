@@ -191,6 +191,10 @@ impl Fields {
     pub(crate) fn sound(&self) -> bool {
         self.issues.is_empty()
     }
+    /// Whether nothing was violated by this member so far.
+    pub(crate) fn sound_at(&self, name: &str) -> bool {
+        !self.issues.iter().any(|issue| issue.path.first() == Some(&name.into()))
+    }
     /// Whether the member is there, null included.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.known(name);

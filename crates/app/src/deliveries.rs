@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use podmail_blob::decompress;
 use podmail_dns::{DnsError, Mx};
-use podmail_domain::{DomainName, PodId, source};
+use podmail_domain::{DomainName, PodId, limits, source};
 use podmail_jobs::{AfterLast, RetrySchedule};
 use podmail_store::{DeliveryOutcome, DeliveryReport, LeaseRequest, StoredBytes};
 
@@ -21,8 +21,6 @@ use crate::messages::heavy;
 use crate::reports::address::{Purpose, ReportAddress};
 use crate::{App, Result};
 
-/// Raw bytes of one message at most: what sends are limited to, with room for what composing adds.
-const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Retries are spread over this part of their delay.
 const RETRY_JITTER: f64 = 0.1;
 
@@ -119,7 +117,7 @@ impl App {
             None => None,
         };
         let Some(compressed) = compressed else { return Ok(None) };
-        let raw = heavy(move || decompress(&compressed, MESSAGE_BYTES)).await??;
+        let raw = heavy(move || decompress(&compressed, limits::SENT_MESSAGE_BYTES)).await??;
         let inbox = claim.scope.inbox().map(|inbox| inbox.id.clone());
         let inbox_key = claim.scope.inbox().map(|inbox| inbox.key);
         let address = inbox.as_ref().map_or("", |inbox| inbox.as_str());

@@ -33,7 +33,12 @@ const PORTIONS: (usize, usize) = (64, 512);
 /// more, scanning comes upon some soon.
 const RARE: usize = 1_000;
 
-/// Case-insensitive substrings, already in lower case; every one of them has to match.
+/// A text as filters compare it: case does not matter, nor which form of the Greek sigma stands at the end of a word.
+pub fn lowered(text: &str) -> String {
+    text.to_lowercase().replace('ς', "σ")
+}
+
+/// Substrings, [`lowered`]; every one of them has to match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Substrings {
     /// Of a sender.
@@ -89,7 +94,7 @@ impl Substrings {
     fn fit(&self, heads: &Heads<'_>) -> bool {
         let all = |wanted: &[String], texts: &[&str]| {
             let texts: Vec<String> =
-                if wanted.is_empty() { Vec::new() } else { texts.iter().map(|t| t.to_lowercase()).collect() };
+                if wanted.is_empty() { Vec::new() } else { texts.iter().map(|t| lowered(t)).collect() };
             wanted.iter().all(|wanted| texts.iter().any(|text| text.contains(wanted)))
         };
         all(&self.senders, &heads.senders)

@@ -92,7 +92,10 @@ impl App {
                     format!("Allow {address}: POST {}/send/allow", lists_of(scope, level)),
                 ),
             };
-            offenders.push(format!("{address} ({why})"));
+            let offender = format!("{address} ({why})");
+            if !offenders.contains(&offender) {
+                offenders.push(offender);
+            }
             if !fixes.contains(&fix) {
                 fixes.push(fix);
             }
@@ -126,6 +129,10 @@ impl App {
     }
 }
 
+/// What stands for itself in a segment of a path: an address is readable in it.
+const SEGMENT: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'@').remove(b'.').remove(b'-').remove(b'_');
+
 /// Where the lists of a level are, as seen from an inbox.
 fn lists_of(scope: &Scope, level: ListLevel) -> String {
     match (level, scope.inbox()) {
@@ -140,7 +147,8 @@ fn lift(scope: &Scope, entry: &ListMatch) -> String {
     if *read_only {
         return format!("The block of {name} is read-only: ask the operator of this server");
     }
-    format!("Remove the block of {name}: DELETE {}/send/block/{name}", lists_of(scope, *level))
+    let segment = percent_encoding::utf8_percent_encode(name.as_str(), SEGMENT);
+    format!("Remove the block of {name}: DELETE {}/send/block/{segment}", lists_of(scope, *level))
 }
 
 fn shown(entry: StoredListEntry) -> wire::ListEntry {

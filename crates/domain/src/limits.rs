@@ -60,6 +60,10 @@ pub const IDEMPOTENCY_HOURS: u64 = 24;
 pub const SENT_DRAFT_DAYS: u64 = 30;
 /// Bytes of all attachments of one draft, decoded: 400.
 pub const DRAFT_ATTACHMENT_BYTES: u64 = 30 * 1024 * 1024;
+/// Bytes of all attachments that one message goes out with, decoded, those of a forwarded message among them: 400.
+pub const SEND_ATTACHMENT_BYTES: u64 = 30 * 1024 * 1024;
+/// Bytes of a whole message that goes out: 400.
+pub const SENT_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Hours in which the same mail again is not stored a second time.
 pub const DUPLICATE_HOURS: u64 = 24;
 /// Days another organization waits for a deleted address of the shared domain: 403 `resource_taken`.

@@ -38,6 +38,9 @@ impl ListEntry {
             return entry;
         }
         let address = address.trim();
+        // An obsolete route before the address names nobody (RFC 5322 §4.4).
+        let address =
+            address.strip_prefix('@').and_then(|rest| rest.rsplit_once(':')).map_or(address, |(_, to)| to);
         let Some((local, domain)) = address.rsplit_once('@') else { return Self(address.to_lowercase()) };
         let (local, domain) = (local.trim(), domain.trim());
         let unquoted = match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -205,6 +208,18 @@ mod tests {
             assert_eq!(ListEntry::parse(input).as_ref().map(ListEntry::as_str), want, "{input:?}");
         }
         assert!(ListEntry::parse("a@x.test").is_some_and(|entry| entry.is_email()));
+        for (address, want) in [
+            ("Bob+News@Example.COM", "bob@example.com"),
+            ("\"B\\ob+x\"@x.test", "bob@x.test"),
+            ("x @ x.test", "x@x.test"),
+            ("jörg@bücher.test", "jörg@xn--bcher-kva.test"),
+            ("x@a_b.test", "x@a_b.test"),
+            ("x@[192.0.2.1]", "x@[192.0.2.1]"),
+            ("@relay.test:q@x.test", "q@x.test"),
+            ("MAILER-DAEMON", "mailer-daemon"),
+        ] {
+            assert_eq!(ListEntry::of_address(address).as_str(), want, "{address}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use podmail_domain::label::Restricted;
 use podmail_domain::{InboxId, MessageId, OrganizationId, PodId, Timestamp};
 
-use crate::db::{Query, args};
+use crate::db::{Query, Value, args};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
 use crate::{Error, Result, Store};
@@ -41,7 +41,8 @@ struct LabelEventRow {
 
 impl Store {
     /// A page of the history of the scope's inbox. Events of messages that carry more than `visible` are left out;
-    /// those of deleted messages stay.
+    /// those of deleted messages
+    /// stay, but for labels beyond `visible`.
     pub async fn label_events(
         &self,
         scope: &Scope,
@@ -60,9 +61,16 @@ impl Store {
         query.and("e.inbox_key = ?", args![inbox.key]);
         if visible != Restricted::ALL {
             let masks = visible.combinations();
+            let hidden = Restricted::LABELS.iter().filter(|label| !Restricted::of([**label]).within(visible));
+            let hidden: Vec<Value> = hidden.map(|label| Value::from(*label)).collect();
+            let marks = |count| vec!["?"; count].join(",");
             query.and(
-                &format!("(m.restricted IS NULL OR m.restricted IN ({}))", vec!["?"; masks.len()].join(",")),
-                masks.into_iter().map(|mask| i64::from(mask.bits()).into()).collect(),
+                &format!(
+                    "(m.restricted IN ({}) OR (m.restricted IS NULL AND e.label NOT IN ({})))",
+                    marks(masks.len()),
+                    marks(hidden.len())
+                ),
+                masks.into_iter().map(|mask| i64::from(mask.bits()).into()).chain(hidden).collect(),
             );
         }
         let (sign, word) = match order {

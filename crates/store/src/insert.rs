@@ -292,6 +292,15 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
     let joined = new
         .thread
         .or_else(|| new.candidates.iter().find_map(|name| named(name)).map(|known| known.thread_id));
+    // `Date` has whole seconds: an answer is no older than what it answers for that.
+    let answered = new.candidates.iter().find_map(|name| named(name)).map(|known| known.created_at);
+    let timestamp = answered
+        .filter(|answered| {
+            new.direction == Direction::Received
+                && *answered >= new.timestamp
+                && answered.since(new.timestamp) < Duration::from_secs(1)
+        })
+        .map_or(new.timestamp, |answered| answered.plus(Duration::from_micros(1)));
     let thread_id = joined.unwrap_or_else(|| ThreadId::new(&*tx.ids, new.created_at));
     let in_reply_to = new.in_reply_to.as_deref().map(|name| {
         // A message known under another name is shown by the id under which it can be fetched.
@@ -311,7 +320,7 @@ fn decide(tx: &Tx, new: &NewMessage, names: &Names) -> Result<(Message, bool)> {
         thread_id,
         direction: new.direction,
         restricted: Restricted::of(new.labels.iter().map(String::as_str)),
-        timestamp: new.timestamp,
+        timestamp,
         created_at: new.created_at,
         updated_at: new.created_at,
         size: new.size,

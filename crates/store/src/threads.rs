@@ -275,6 +275,8 @@ async fn seen(
 /// Recomputes the stored rows of a thread from its messages; removes them with its last message.
 pub(crate) async fn refresh(tx: &mut Tx, organization: OrganizationId, thread: ThreadId) -> Result<()> {
     let all = thread_messages(tx, organization, thread).await?;
+    // It was changed last when it was, also if that message is gone.
+    let before = stored(tx, organization, &[thread]).await?.remove(&thread).unwrap_or_default();
     tx.run("DELETE FROM threads WHERE organization_id = $1 AND thread_id = $2", args![organization, thread])
         .await?;
     let mut groups: BTreeMap<Restricted, Vec<&Message>> = BTreeMap::new();
@@ -285,7 +287,11 @@ pub(crate) async fn refresh(tx: &mut Tx, organization: OrganizationId, thread: T
         .into_iter()
         .filter_map(|(mask, group)| {
             let first = *group.first()?;
-            Some(thread_values(first, mask, &aggregate(group.into_iter())?))
+            let mut aggregate = aggregate(group.into_iter())?;
+            if let Some(before) = before.get(&mask) {
+                aggregate.updated_at = aggregate.updated_at.max(before.aggregate.updated_at);
+            }
+            Some(thread_values(first, mask, &aggregate))
         })
         .collect();
     tx.insert(UPSERT_THREAD, THREAD_VALUES, UPSERT_THREAD_TAIL, rows).await
@@ -437,14 +443,18 @@ impl Store {
             query.push(&format!(" AND {column} IS NOT NULL"), Vec::new());
         }
         let contains = crate::dialect::contains(self.engine());
+        // A quotation mark within a label has a backslash before it: only where a label begins does one follow these, but
+        // for one at the end of a label, which no label follows that does not begin with a comma.
+        let begins = |label: &String| [format!("[{}", json(label)), format!(",{}", json(label))];
         for label in &filter.labels {
             // The label may sit in another visible row of the thread than the newest one.
             query.and(
                 &format!(
                     "EXISTS (SELECT 1 FROM threads l WHERE l.organization_id = t.organization_id \
-                     AND l.thread_id = t.thread_id AND l.restricted IN ({marks}) AND {contains}(l.labels, ?) > 0)"
+                     AND l.thread_id = t.thread_id AND l.restricted IN ({marks}) \
+                     AND ({contains}(l.labels, ?) > 0 OR {contains}(l.labels, ?) > 0))"
                 ),
-                mask_values().into_iter().chain([Value::from(json(label))]).collect(),
+                mask_values().into_iter().chain(begins(label).map(Value::from)).collect(),
             );
         }
         if let Some(before) = filter.before {
@@ -539,15 +549,14 @@ impl Store {
                     if found.len() >= podmail_domain::limits::THREAD_UPDATE_MESSAGES {
                         return Ok(ThreadRelabelled::TooLarge);
                     }
+                    let changed: HashSet<MessageKey> =
+                        found.iter().map(|message| message.message_key).collect();
                     if relabel(tx, found, change, *now).await? == Relabelled::TooMany {
                         return Ok(ThreadRelabelled::TooManyLabels);
                     }
                     // Over the messages just changed: also what the caller hid from itself by this very change.
                     let all = thread_messages(tx, scope.organization(), *thread).await?;
-                    let widened = Restricted::of(change.add.iter().map(String::as_str));
-                    let shown = all.iter().filter(|message| {
-                        Restricted::from_bits(message.restricted.bits() & !widened.bits()).within(*visible)
-                    });
+                    let shown = all.iter().filter(|message| changed.contains(&message.message_key));
                     Ok(ThreadRelabelled::Done(aggregate(shown).map(|a| a.labels).unwrap_or_default()))
                 })
             },

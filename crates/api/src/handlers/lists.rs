@@ -104,7 +104,7 @@ async fn create(request: Request) -> Result<Reply> {
     let text = fields.required_string("entry", Text::upto(ENTRY_CHARS));
     let reason = fields.string("reason", Text::upto(limits::LIST_REASON_CHARS));
     let entry = Entry::parse(&text);
-    if entry.is_none() && fields.sound() {
+    if entry.is_none() && fields.sound_at("entry") {
         fields.refuse("entry", "Invalid entry: expected an email address or a domain, without wildcards");
     }
     fields.finish()?;

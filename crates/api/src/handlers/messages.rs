@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use podmail_api_types::messages as wire;
-use podmail_app::filters::Substrings;
+use podmail_app::filters::{Substrings, lowered};
 use podmail_app::messages::included;
 use podmail_app::readable::{Readable, Source};
 use podmail_app::send::{self, AttachmentInput, Given, Idempotency, Kind, SendInput, check};
@@ -295,7 +295,7 @@ pub(super) fn substrings(query: &mut Query, name: &str) -> Vec<String> {
             query.issue(Issue::too_big([name.into(), n.into()], "string", limits::FILTER_CHARS));
         }
     }
-    values.into_iter().map(|value| value.to_lowercase()).collect()
+    values.iter().map(|value| lowered(value)).collect()
 }
 
 async fn get(request: Request) -> Result<Reply> {

@@ -306,3 +306,62 @@ async fn a_send_that_a_list_refused_leaves_its_idempotency_key_free() {
         assert_eq!(desk.list("").await.len(), 1);
     }
 }
+
+#[tokio::test]
+async fn no_spelling_of_an_address_slips_past_a_list() {
+    for desk in Mailbox::each().await {
+        add(&desk, "/v0/lists/send/block", "evil.test").await;
+        add(&desk, "/v0/lists/send/block", "victim@v.test").await;
+        let odd = [
+            "\"x\"@evil.test",
+            "\"a b\"@evil.test",
+            "\"victim\"@v.test",
+            "\"vic\\tim\"@v.test",
+            "\"Victim+tag\"@v.test",
+        ];
+        for to in odd {
+            let answer = send(&desk, &json!([to])).await;
+            assert_eq!((answer.status, answer.code()), (403, "message_rejected"), "{to}: {}", answer.text);
+        }
+        assert_eq!(send(&desk, &json!(["\"x\"@v.test"])).await.status, 200);
+        // Whoever has no name that an allow list could hold is on none.
+        add(&desk, "/v0/lists/send/allow", "good.test").await;
+        for to in ["\"x\"@v.test", "x@a_b.good.test", "x@localhost"] {
+            assert_eq!(send(&desk, &json!([to])).await.status, 403, "{to}");
+        }
+        desk.mail("Message-ID: <1@x.test>\nReply-To: <\"evil\"@v.test>", "x").await;
+        let answer = desk.post("/messages/%3C1%40x.test%3E/reply", &json!({ "text": "T" })).await;
+        assert_eq!(answer.status, 403, "{}", answer.text);
+        // What comes in is asked after likewise.
+        add(&desk, &inbox("receive/block"), "evil.test").await;
+        for (n, from) in ["jörg@evil.test", "Foo <x @ evil.test>", "\"x y\"@evil.test"].iter().enumerate() {
+            desk.mail(&format!("From: {from}\nMessage-ID: <o{n}@x.test>"), "x").await;
+            let labels = desk.message(&format!("<o{n}@x.test>")).await["labels"].clone();
+            assert_eq!(labels, json!(["received", "unread", "blocked"]), "{from}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_way_out_of_a_block_names_its_entry_and_no_other() {
+    for desk in Mailbox::each().await {
+        let block = "/v0/lists/send/block";
+        for entry in ["aab@x.test", "a%61b@x.test"] {
+            add(&desk, block, entry).await;
+        }
+        let refused = send(&desk, &json!(["a%61b@x.test", "A%61b+1@x.test"])).await;
+        assert_eq!(
+            refused.body["message"], "Message rejected: Recipient(s) blocked: a%61b@x.test (blocked)",
+            "named once"
+        );
+        let fix = refused.body["fix"].as_str().unwrap();
+        assert_eq!(fix, "Remove the block of a%61b@x.test: DELETE /v0/lists/send/block/a%2561b@x.test");
+        assert_eq!(remove(&desk, fix.rsplit(' ').next().unwrap()).await, 204);
+        assert_eq!(send(&desk, &json!("a%61b@x.test")).await.status, 200);
+        assert_eq!(send(&desk, &json!("aab@x.test")).await.status, 403);
+        // Every violated field at once.
+        let wrong = json!({ "entry": "*", "reason": "r".repeat(1025) });
+        let answer = call(&desk, Method::POST, block, &wrong).await;
+        assert_eq!(paths(&answer), json!([["reason"], ["entry"]]));
+    }
+}

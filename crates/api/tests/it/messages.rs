@@ -280,6 +280,30 @@ async fn lists_show_what_carries_every_label_and_hide_what_is_restricted() {
 }
 
 #[tokio::test]
+async fn lists_show_headers_like_the_message_itself() {
+    for desk in Mailbox::each().await {
+        desk.mail("Message-ID: <a@x.test>\nX-A: 1\nX-A: 2\nList-Id: <l.x.test>\nSubject: s", "x").await;
+        desk.mail("Message-ID: <a@x.test>\nSubject: t", "y").await;
+        let long = format!("Message-ID: <c@x.test>\nX-Long: {}", "y".repeat(17_000));
+        desk.mail(&long, "z").await;
+        let listed = desk.get("/messages?ascending=true").await["messages"].clone();
+        let find = |subject: Option<&str>| {
+            let all = listed.as_array().unwrap();
+            all.iter().find(|message| message["subject"].as_str() == subject).unwrap().clone()
+        };
+        assert_eq!(find(Some("s"))["headers"], json!({ "X-A": "1\n2", "List-Id": "<l.x.test>" }));
+        let substitute = find(Some("t"));
+        assert_eq!(substitute["headers"], json!({ "Message-ID": "<a@x.test>" }));
+        for message in [find(Some("s")), substitute] {
+            let id = message["message_id"].as_str().unwrap();
+            assert_eq!(desk.message(id).await["headers"], message["headers"]);
+        }
+        assert_eq!(find(None).get("headers"), None, "too long for a list");
+        assert_eq!(desk.message("<c@x.test>").await["headers"]["X-Long"].as_str().unwrap().len(), 17_000);
+    }
+}
+
+#[tokio::test]
 async fn list_filters_are_substrings_of_senders_recipients_and_subject() {
     for desk in Mailbox::each().await {
         desk.mail(

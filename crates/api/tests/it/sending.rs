@@ -239,6 +239,97 @@ async fn a_reply_to_all_leaves_out_the_own_address_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn an_answer_reaches_whoever_wrote_whatever_the_name_holds() {
+    for desk in Mailbox::each().await {
+        let comma = "From: \"Smith, John\" <j@x.test>\nTo: desk@mail.test, \"z; y\" <z@x.test>\nCc: \"A: B\" <b@x.test>";
+        desk.mail(&format!("{comma}\nMessage-ID: <a@x.test>"), "x").await;
+        let reply = desk.made(&reply_path(A), &json!({ "text": "T" })).await;
+        assert_eq!(reply["to"], json!(["Smith, John <j@x.test>"]));
+        let all = desk.made(&format!("/messages/{}/reply-all", segment(A)), &json!({ "text": "T" })).await;
+        assert_eq!(
+            (&all["to"], &all["cc"]),
+            (&json!(["Smith, John <j@x.test>", "z; y <z@x.test>"]), &json!(["A: B <b@x.test>"]))
+        );
+        // What we show can be given back, and an answer to our own mail goes to the same people.
+        let again = desk.send(&json!({ "to": desk.message(A).await["from"], "text": "T" })).await;
+        assert_eq!(again["to"], json!(["Smith, John <j@x.test>"]));
+        let own =
+            desk.made(&reply_path(again["message_id"].as_str().unwrap()), &json!({ "text": "U" })).await;
+        assert_eq!(own["to"], again["to"]);
+        let draft = desk.post("/drafts", &json!({ "in_reply_to": A, "text": "T" })).await;
+        assert_eq!(draft.body["to"], json!(["Smith, John <j@x.test>"]), "{}", draft.text);
+        let path = format!("/drafts/{}/send", draft.body["draft_id"].as_str().unwrap());
+        let sent = desk.post(&path, &json!({})).await;
+        let sent = desk.message(sent.body["message_id"].as_str().unwrap()).await;
+        assert_eq!(sent["to"], json!(["Smith, John <j@x.test>"]));
+        for (n, (header, to)) in [
+            ("From: a@b.test\nReply-To: a@münchen.test", "a@xn--mnchen-3ya.test"),
+            ("From: a@b.test\nReply-To: jörg@x.test", "a@b.test"),
+            ("From: a..b@docomo.test", "\"a..b\"@docomo.test"),
+            ("From: \"a b\"@x.test", "\"a b\"@x.test"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let id = format!("<odd{n}@x.test>");
+            desk.mail(&format!("{header}\nMessage-ID: {id}"), "x").await;
+            assert_eq!(
+                desk.made(&reply_path(&id), &json!({ "text": "T" })).await["to"],
+                json!([to]),
+                "{header}"
+            );
+        }
+        // Whoever cannot be answered is not answered by mail to ourselves.
+        for (n, from) in ["MAILER-DAEMON", "jörg@x.test", "x@[192.0.2.1]"].into_iter().enumerate() {
+            let id = format!("<nobody{n}@x.test>");
+            desk.mail(&format!("From: {from}\nMessage-ID: {id}"), "x").await;
+            let answer = desk.post(&reply_path(&id), &json!({ "text": "T" })).await;
+            assert_eq!(answer.status, 422, "{from}: {}", answer.text);
+            let given = desk.made(&reply_path(&id), &json!({ "text": "T", "to": "c@x.test" })).await;
+            assert_eq!(given["to"], json!(["c@x.test"]));
+            let draft = desk.post("/drafts", &json!({ "in_reply_to": id })).await;
+            assert_eq!(
+                (draft.status, &draft.body["to"]),
+                (200, &json!(null)),
+                "it can get recipients later: {}",
+                draft.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_inbox_that_looks_like_a_tag_of_ours_is_somebody_else() {
+    for desk in Mailbox::each().await {
+        let made = desk
+            .world
+            .call(&Method::POST, "/v0/inboxes", Some(&desk.key), r#"{"username":"desk+own"}"#)
+            .await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        let from = made.body["inbox_id"].as_str().unwrap().to_owned();
+        desk.mail(&format!("From: {from}\nTo: desk@mail.test, c@x.test\nMessage-ID: <a@x.test>"), "x").await;
+        let all = desk.made(&format!("/messages/{}/reply-all", segment(A)), &json!({ "text": "T" })).await;
+        assert_eq!(all["to"], json!([from, "c@x.test"]));
+    }
+}
+
+#[tokio::test]
+async fn a_forward_keeps_to_the_bounds_with_what_it_passes_on() {
+    for desk in Mailbox::each().await {
+        let part = "--b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nx\n".repeat(100);
+        let header = "Message-ID: <a@x.test>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b";
+        desk.mail(header, &format!("{part}--b--")).await;
+        let path = format!("/messages/{}/forward", segment(A));
+        let forward = json!({ "to": "c@x.test" });
+        assert_eq!(desk.made(&path, &forward).await["attachments"].as_array().unwrap().len(), 100);
+        let more = json!({ "to": "c@x.test", "attachments": [{ "content": "eA==" }] });
+        let refused = desk.post(&path, &more).await;
+        assert_eq!(paths(&refused), json!([["attachments"]]));
+        assert_eq!(refused.body["errors"][0]["maximum"], 100);
+    }
+}
+
+#[tokio::test]
 async fn threads_follow_ids_and_not_subjects() {
     for desk in Mailbox::each().await {
         desk.mail("Message-ID: <a@x.test>\nSubject: Plan", "x").await;
@@ -315,7 +406,13 @@ async fn quotas_and_unverified_domains_refuse_a_send() {
         assert_eq!((refused.status, refused.code()), (429, "rate_limit_exceeded"), "{}", refused.text);
         assert_eq!(refused.headers["retry-after"], "82800");
         desk.world.clock.advance(Duration::from_secs(23 * 3600 + 1));
-        desk.send(&json!({ "to": "a@x.test" })).await;
+        // At once, no more are sent than one after the other.
+        let body = json!({ "to": "a@x.test" });
+        let sends = futures_util::future::join_all((0..12).map(|_| desk.post("/messages/send", &body))).await;
+        let mut statuses: Vec<u16> = sends.iter().map(|answer| answer.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [vec![200; 2], vec![429; 10]].concat());
+        desk.world.clock.advance(Duration::from_secs(24 * 3600 + 1));
         // messages.md check 48
         let inbox_id = InboxId::parse("desk@own.test").unwrap();
         let created = desk.world.store.create_inbox(NewInbox {

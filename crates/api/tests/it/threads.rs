@@ -317,3 +317,75 @@ async fn a_thread_shows_the_files_of_all_its_messages() {
         assert_eq!(desk.call(Method::GET, &path, &Value::Null).await.status, 404);
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_the_same_second_comes_after_its_question() {
+    for desk in Mailbox::each().await {
+        desk.world.clock.advance(Duration::from_millis(500));
+        let sent = desk.send(&json!({ "to": "a@x.test", "subject": "S", "text": "question" })).await;
+        let question = sent["message_id"].as_str().unwrap();
+        desk.world.clock.advance(Duration::from_millis(200));
+        let date = "Sun, 01 Mar 2026 09:00:00 +0000";
+        desk.mail(
+            &format!("Message-ID: <a@x.test>\nIn-Reply-To: {question}\nSubject: Re: S\nDate: {date}"),
+            "answer",
+        )
+        .await;
+        // threads.md check 2
+        let thread = desk.thread(sent["thread_id"].as_str().unwrap()).await;
+        assert_eq!(ids(&thread), [question, A]);
+        assert_eq!((&thread["subject"], &thread["last_message_id"]), (&json!("S"), &json!(A)));
+        assert_eq!(thread["preview"], "answer");
+        assert_eq!(desk.list("").await, [A, question]);
+        // Otherwise the date counts, in whole seconds.
+        desk.mail(&format!("Message-ID: <b@x.test>\nDate: {date}"), "x").await;
+        assert_eq!(desk.message("<b@x.test>").await["timestamp"], "2026-03-01T09:00:00.000Z");
+    }
+}
+
+#[tokio::test]
+async fn labels_of_threads_are_compared_whole_and_hidden_ones_stay_hidden() {
+    for desk in Mailbox::each().await {
+        desk.mail("Message-ID: <a@x.test>", "x").await;
+        desk.mail("Message-ID: <b@x.test>\nReferences: <a@x.test>", "y").await;
+        let thread = desk.thread_of(A).await;
+        let odd = json!({ "add_labels": ["x\"b", "y,", "z"] });
+        assert_eq!(desk.patch(&format!("/messages/{}", segment(A)), &odd).await.status, 200);
+        for (label, count) in [("b", 0), ("x\\\"b", 1), ("y,", 1), ("z", 1), ("y", 0)] {
+            let label = percent_encoding::utf8_percent_encode(label, percent_encoding::NON_ALPHANUMERIC);
+            let found = desk.get(&format!("/threads?labels=%5B%22{label}%22%5D")).await;
+            assert_eq!(found["count"], count, "{label}");
+        }
+        // What carries trash already is not told of to a key that may not see it.
+        let hidden = json!({ "add_labels": ["secret", "trash"] });
+        assert_eq!(desk.patch("/messages/%3Cb%40x.test%3E", &hidden).await.status, 200);
+        let key = desk
+            .world
+            .call(
+                &Method::POST,
+                "/v0/api-keys",
+                Some(&desk.key),
+                &json!({ "permissions": { "message_read": true, "message_update": true } }).to_string(),
+            )
+            .await;
+        assert_eq!(key.status, 200, "{}", key.text);
+        let key = key.body["api_key"].as_str().unwrap();
+        let path = format!("/v0/inboxes/{DESK}/threads/{thread}");
+        let changed = desk.world.call(&Method::PATCH, &path, Some(key), r#"{"add_labels":["trash"]}"#).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        let labels: Vec<&str> =
+            changed.body["labels"].as_array().unwrap().iter().map(|l| l.as_str().unwrap()).collect();
+        assert!(labels.contains(&"trash") && !labels.contains(&"secret"), "{labels:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_thread_was_changed_last_when_it_was_also_after_a_deletion() {
+    for desk in Mailbox::each().await {
+        let thread = desk.conversation(2).await;
+        let before = desk.thread(&thread).await["updated_at"].clone();
+        let gone = desk.call(Method::DELETE, "/messages/%3C1%40x.test%3E", &Value::Null).await;
+        assert_eq!(gone.status, 204);
+        assert_eq!(desk.thread(&thread).await["updated_at"], before);
+    }
+}

@@ -51,7 +51,15 @@ impl App {
             let own = own_mailbox(&inbox);
             let source = self.source(scope, message).await?;
             let separate = self.inboxes_among(&source.tagged_own(&own)).await?;
-            let addressed = compose::recipients(kind, &checked, Some(&source), &own, &separate)?;
+            let addressed = match compose::recipients(kind, &checked, Some(&source), &own, &separate) {
+                // Nobody to answer: a draft can still be given recipients.
+                Err(Error::Unprocessable(_)) => compose::Addressed {
+                    to: Vec::new(),
+                    cc: std::mem::take(&mut checked.cc),
+                    bcc: std::mem::take(&mut checked.bcc),
+                },
+                addressed => addressed?,
+            };
             if addressed.count() > limits::SEND_RECIPIENTS {
                 return Err(Error::invalid(Issue::too_big(["to".into()], "array", limits::SEND_RECIPIENTS)));
             }

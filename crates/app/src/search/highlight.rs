@@ -2,7 +2,7 @@
 
 use podmail_api_types::search::Highlights;
 
-use super::fold::{Folded, fold_with_origin, is_unbroken};
+use super::fold::{Folded, fold_with_origin, is_of_word, is_unbroken};
 use super::terms::Term;
 
 /// Fragments of a body.
@@ -96,7 +96,7 @@ fn body_parts(text: &str, terms: &[Term]) -> Vec<Span> {
     let mut words: Vec<(usize, usize)> = Vec::new();
     let mut start = None;
     for (n, c) in folded.chars.iter().chain([&' ']).enumerate() {
-        match (c.is_alphanumeric(), start) {
+        match (is_of_word(*c), start) {
             (true, None) => start = Some(n),
             (false, Some(from)) => {
                 words.push((from, n));
@@ -133,7 +133,10 @@ fn body_parts(text: &str, terms: &[Term]) -> Vec<Span> {
 fn fragments(body: &str, terms: &[Term]) -> Vec<String> {
     let body: String = body.chars().take(BODY_CHARS).collect();
     let body = body.split_whitespace().collect::<Vec<_>>().join(" ");
-    let spans = body_parts(&body, terms);
+    let spans: Vec<Span> = body_parts(&body, terms)
+        .into_iter()
+        .map(|(start, end)| (start, shortened(&body, start, end)))
+        .collect();
     let mut fragments = Vec::new();
     let mut covered = 0;
     for (start, end) in &spans {
@@ -154,6 +157,12 @@ fn fragments(body: &str, terms: &[Term]) -> Vec<String> {
         covered = to;
     }
     fragments
+}
+
+/// The end of a mark: endless words are not marked as a whole.
+fn shortened(text: &str, start: usize, end: usize) -> usize {
+    let most = start + FRAGMENT_CHARS;
+    if end <= most { end } else { (start..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(end) }
 }
 
 /// The start of the word at or before `at`; for scripts without breaks, of the character.
@@ -183,6 +192,9 @@ mod tests {
             ("abcd", "abc bcd", Some("**abcd**")),
             ("Order 12345", "2345", Some("Order 1**2345**")),
             ("nothing", "x1", None),
+            ("Cafe\u{301} au lait", "cafe", Some("**Cafe\u{301}** au lait")),
+            ("double \t space", "\"double space\"", Some("**double \t space**")),
+            ("ΟΔΟΣ ΑΘΗΝΑ", "οδος", Some("**ΟΔΟΣ** ΑΘΗΝΑ")),
         ] {
             let terms = split(q);
             assert_eq!(marked(text, &parts(text, &terms)).as_deref(), want, "{text} {q}");
@@ -200,6 +212,9 @@ mod tests {
         assert_eq!(fragments("a voice", &split("voi")), ["a **voice**"]);
         assert_eq!(fragments("明日の会議室で", &split("会議")), ["明日の**会議**室で"]);
         assert_eq!(fragments("mail alice@x.test now", &split("alice@x.test")), ["mail **alice@x.test** now"]);
+        let endless = format!("see abc{} here", "x".repeat(200_000));
+        let found = fragments(&endless, &split("abc"));
+        assert!(found.len() == 1 && found[0].len() < 500 && found[0].starts_with("**abcx"), "{found:?}");
         let thrice = "refund ".repeat(200);
         assert_eq!(fragments(&thrice, &split("refund")).len(), 3);
     }

@@ -4,7 +4,7 @@
 
 use podmail_store::{Alternative, Lookup, Terms};
 
-use super::fold::{fold, is_unbroken, words};
+use super::fold::{fold, is_of_word, is_unbroken, words};
 use super::rank::Class;
 use super::tokens::{END_CHARS, Field, mark_token, marks, pair_token, unbroken_runs, word_token};
 
@@ -69,7 +69,7 @@ impl Term {
         if self.words.is_empty() {
             return marks(&self.text).take(LOOKUPS_MAX).map(|mark| Lookup::Exact(mark_token(mark))).collect();
         }
-        let open = self.text.ends_with(char::is_alphanumeric);
+        let open = self.text.ends_with(is_of_word);
         let last = self.words.len() - 1;
         let lookup = |(n, word): (usize, &String)| {
             if whole {
@@ -120,7 +120,7 @@ impl Term {
         for (at, _) in folded.match_indices(self.text.as_str()) {
             let before = folded.get(..at).and_then(|text| text.chars().next_back());
             let after = folded.get(at + self.text.len()..).and_then(|text| text.chars().next());
-            let open = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+            let open = |c: Option<char>| c.is_none_or(|c| !is_of_word(c));
             if open(before) && open(after) {
                 return Some(word);
             }

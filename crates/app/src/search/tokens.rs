@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::fold::{is_unbroken, words};
+use super::fold::{is_of_word, is_unbroken, words};
 use super::terms::Head;
 
 /// Version of what documents are made of: raised when that changes, and older ones are made again.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 /// Characters of a word at most: longer ones are cut, encoded bytes for example.
 const WORD_CHARS: usize = 40;
 /// Characters of the end of a word that are kept.
@@ -65,7 +65,7 @@ pub(super) fn mark_token(mark: char) -> String {
 /// The characters of a text that have a [`mark_token`].
 pub(super) fn marks(folded: &str) -> impl Iterator<Item = char> {
     // PostgreSQL keeps no character zero in a text.
-    folded.chars().filter(|c| !c.is_alphanumeric() && !c.is_whitespace() && *c != '\0')
+    folded.chars().filter(|c| !is_of_word(*c) && !c.is_whitespace() && *c != '\0')
 }
 
 fn kind(letter: char, rest: impl Iterator<Item = char>) -> String {

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use podmail_domain::limits;
+
 use super::check::{Attachment, Source};
 use crate::{App, Error, Issue, Result};
 
-/// Bytes of all attachments of one message that are fetched: 400 beyond.
-const FETCHED_BYTES: usize = 30 * 1024 * 1024;
 /// Whole download of one attachment.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl App {
     /// Replaces the URLs in one member of a request by their bytes. Nothing is stored when one cannot be fetched.
     pub(crate) async fn fetch_attachments(&self, field: &str, attachments: &mut [Attachment]) -> Result<()> {
-        let mut left = FETCHED_BYTES;
+        let most = usize::try_from(limits::SEND_ATTACHMENT_BYTES).unwrap_or(usize::MAX);
+        let mut left = most;
         for (n, attachment) in attachments.iter_mut().enumerate() {
             let Source::Url(url) = &attachment.source else { continue };
             let url = url.clone();
@@ -22,7 +23,7 @@ impl App {
                 Ok(fetched) => return Err(unreachable(&url, &format!("status {}", fetched.status))),
                 Err(podmail_egress::EgressError::TooLarge) => {
                     let path = [field.into(), n.into(), "url".into()];
-                    return Err(Error::invalid(Issue::too_big(path, "file", FETCHED_BYTES)));
+                    return Err(Error::invalid(Issue::too_big(path, "file", most)));
                 }
                 Err(error) => return Err(unreachable(&url, &error.to_string())),
             };

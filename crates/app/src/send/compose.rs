@@ -209,6 +209,24 @@ impl Source {
     }
 }
 
+/// Whether what goes out is within bounds: a forward passes on all that its source has, besides its own.
+pub(crate) fn attachments_fit(kind: Kind<'_>, draft: &Draft, source: Option<&Source>) -> Result<()> {
+    let passed_on = match (kind, source) {
+        (Kind::Forward(_), Some(source)) => source.parsed.attachments.as_slice(),
+        _ => &[],
+    };
+    let own = draft.attachments.iter().map(super::check::Attachment::bytes);
+    let bytes: u64 = passed_on.iter().map(|part| part.size).chain(own).sum();
+    let too_big = |origin, most| Err(Error::invalid(Issue::too_big(["attachments".into()], origin, most)));
+    if passed_on.len() + draft.attachments.len() > limits::SEND_ATTACHMENTS {
+        return too_big("array", limits::SEND_ATTACHMENTS);
+    }
+    if bytes > limits::SEND_ATTACHMENT_BYTES {
+        return too_big("file", usize::try_from(limits::SEND_ATTACHMENT_BYTES).unwrap_or(usize::MAX));
+    }
+    Ok(())
+}
+
 /// What a mail is made of.
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {

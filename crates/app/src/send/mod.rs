@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use podmail_api_types::messages::Sent;
 use podmail_domain::thread::Direction;
-use podmail_domain::{MessageId, MessageKey, OrganizationId, Permission, Timestamp};
+use podmail_domain::{MessageId, MessageKey, OrganizationId, Permission, Timestamp, limits};
 use podmail_mime::Mailbox;
 use podmail_store::{
     Announce, DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, SendingDomain, Stored,
@@ -21,7 +21,7 @@ use podmail_store::{
 
 pub use check::{AttachmentInput, Draft, Given, SendInput};
 
-use crate::{App, Caller, Error, Result};
+use crate::{App, Caller, Error, Issue, Result};
 
 /// What is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,7 @@ impl App {
             None => HashSet::new(),
         };
         let addressed = compose::recipients(kind, &draft, source.as_ref(), &own, &separate)?;
+        compose::attachments_fit(kind, &draft, source.as_ref())?;
         self.may_mail(scope, addressed.all()).await?;
         let quota_since = self.within_quota(scope, addressed.count(), now).await?;
         let message_id = MessageId::mint(self.ids(), now, inbox.inbox_id.domain());
@@ -204,6 +205,9 @@ impl App {
         outgoing.headers.extend(unsubscribe);
         let built =
             crate::messages::heavy(move || compose::Built::of(&podmail_mime::build(&outgoing))).await?;
+        if built.size > limits::SENT_MESSAGE_BYTES as u64 {
+            return Err(Error::invalid(Issue::too_big([], "file", limits::SENT_MESSAGE_BYTES)));
+        }
         let bytes = self.store_bytes(scope, &built.compressed).await?;
         let mut labels = vec!["sent".to_owned()];
         labels.extend(draft.labels.iter().cloned());
