@@ -10,6 +10,10 @@ pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, Unauthorized> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Err(missing("Send the header `Authorization: Bearer <api key>`; there was none."));
     };
+    // `Bearer ` without a key arrives without the space too: white space around values is not part of them.
+    if value == "Bearer" {
+        return Err(missing("There was no key after `Bearer`."));
+    }
     let Some(secret) = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer ")) else {
         return Err(missing("Use the scheme `Bearer`, spelled so, then one space and the key."));
     };
@@ -44,8 +48,8 @@ mod tests {
             (None, Err("missing")),
             (Some("bearer am_us_x"), Err("missing")),
             (Some("Basic am_us_x"), Err("missing")),
-            (Some("Bearer"), Err("missing")),
-            (Some("Bearer "), Err("missing")),
+            (Some("Bearer"), Err("empty")),
+            (Some("Bearer "), Err("empty")),
             (Some("Bearer  am_us_x"), Err("missing")),
             (Some("Bearer am us"), Err("missing")),
             (Some("Bearer eyJh.eyJz.c2ln"), Err("token")),
@@ -56,6 +60,7 @@ mod tests {
                 headers.insert(AUTHORIZATION, header.parse().unwrap());
             }
             let got = secret(&headers).map_err(|error| match error {
+                Unauthorized::MissingAuthorization(fix) if fix.contains("no key") => "empty",
                 Unauthorized::MissingAuthorization(_) => "missing",
                 Unauthorized::InvalidTokenType => "token",
                 Unauthorized::UnknownApiKey | Unauthorized::ApiKeyExpired => "key",

@@ -12,6 +12,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::error::Code;
+
 /// Adds a type to the components and gives the reference to it.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -166,8 +168,10 @@ pub(crate) struct Doc {
     /// Members of the body that may be left out but not be null.
     pub(crate) not_null: &'static [&'static str],
     pub(crate) answer: Answer,
-    /// Statuses that only this route's own rules give; the usual ones follow from the rest.
-    pub(crate) statuses: &'static [u16],
+    /// Errors that only this route's own rules give; the usual ones follow from the rest.
+    pub(crate) codes: &'static [Code],
+    /// Statuses of answers that are no errors, besides the usual one.
+    pub(crate) also: &'static [u16],
     members: OnceLock<Option<BTreeSet<String>>>,
 }
 
@@ -183,7 +187,8 @@ pub(crate) const fn doc(operation: &'static str, summary: &'static str) -> Doc {
         body_media: "application/json",
         not_null: &[],
         answer: Answer::Nothing,
-        statuses: &[],
+        codes: &[],
+        also: &[],
         members: OnceLock::new(),
     }
 }
@@ -261,12 +266,18 @@ impl Doc {
         self.answer = Answer::Bytes(media_type);
         self
     }
-    /// Statuses that only this route's own rules give. Those of missing or bad credentials (401), permissions (403),
-    /// unknown things in the path (404), bad parameters and bodies (400, 413), limits (429) and failures (500, 503) are
-    /// there already.
+    /// Errors that only this route's own rules give. Those of missing or bad credentials (401), permissions (403), keys
+    /// of inboxes on routes of pods (403), unknown things in the path (404), bad parameters and bodies (400, 413), limits
+    /// (429) and failures (500, 503) are there already.
     #[must_use]
-    pub(crate) const fn fails(mut self, statuses: &'static [u16]) -> Self {
-        self.statuses = statuses;
+    pub(crate) const fn fails(mut self, codes: &'static [Code]) -> Self {
+        self.codes = codes;
+        self
+    }
+    /// Statuses of answers that are no errors, besides the usual one.
+    #[must_use]
+    pub(crate) const fn also(mut self, statuses: &'static [u16]) -> Self {
+        self.also = statuses;
         self
     }
 
@@ -338,8 +349,8 @@ fn property_names(schema: &Value, names: &mut BTreeSet<String>) {
 /// `#[schemars(length(max = …))]` and the like bounds.
 macro_rules! body_type {
     ($(#[$meta:meta])* $visible:vis $name:ident { $($(#[$of:meta])* $member:ident: $kind:ty,)* }) => {
-        $(#[$meta])*
         #[derive(schemars::JsonSchema)]
+        $(#[$meta])*
         #[expect(dead_code, reason = "it describes; handlers read members one by one")]
         $visible struct $name { $($(#[$of])* $member: $kind,)* }
     };
@@ -377,6 +388,29 @@ impl JsonSchema for ClientId {
         Schema::try_from(client_id_schema()).unwrap_or_default()
     }
 }
+
+/// Declares the schema of a type some of whose optional members are always there.
+macro_rules! complete_type {
+    ($(#[doc = $about:literal])* $visible:vis $name:ident = $of:ty, with $($member:literal),+) => {
+        $(#[doc = $about])*
+        $visible struct $name;
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "description": concat!($($about),*).trim(),
+                    "type": "object",
+                    "allOf": [generator.subschema_for::<$of>()],
+                    "required": [$($member),+],
+                })
+            }
+        }
+    };
+}
+pub(crate) use complete_type;
 
 /// What identifiers in paths mean.
 pub(crate) fn path_parameter(name: &str) -> Option<&'static str> {

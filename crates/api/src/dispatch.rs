@@ -116,7 +116,7 @@ impl Api {
         Self { inner: Arc::new(Inner { app, table: Table::new(routes), limiter, metrics, source, pages }) }
     }
 
-    /// Answers one request; never fails.
+    /// Answers one request; never fails. The answer to a `HEAD` has the body of the `GET`, which the connection leaves out.
     pub async fn handle<B>(&self, request: http::Request<B>) -> Answer
     where
         B: Body<Data = Bytes> + Send + Unpin,
@@ -126,7 +126,7 @@ impl Api {
         if let Some(answer) = self.own_page(&parts).await {
             return answer;
         }
-        let id = format!("req_{}", hex(&random::<12>(self.inner.app.ids())));
+        let id = self.request_id();
         let mut seen = Seen::default();
         let work = AssertUnwindSafe(Box::pin(self.process(&parts, &mut body, &mut seen))).catch_unwind();
         let outcome = match tokio::time::timeout(REQUEST_TIME_MAX, work).await {
@@ -137,7 +137,7 @@ impl Api {
                 Err(Error::Unavailable.into())
             }
         };
-        let mut answer = outcome.unwrap_or_else(|failure| self.failed(failure, &id));
+        let mut answer = outcome.unwrap_or_else(|failure| self.failed(failure, &id, seen.route));
         if !body.is_end_stream() && !parts.headers.contains_key(EXPECT) {
             body::drain(&mut body).await;
         }
@@ -161,6 +161,35 @@ impl Api {
         answer
     }
 
+    fn request_id(&self) -> String {
+        format!("req_{}", hex(&random::<12>(self.inner.app.ids())))
+    }
+
+    /// The whole answer, head included, to what could not be read as a request. The connection ends with it.
+    pub(crate) fn refuse(&self, problem: Problem, date: Option<&str>) -> Vec<u8> {
+        let (status, id) = (problem.code().status(), self.request_id());
+        self.inner.metrics.count(None, status, Duration::ZERO);
+        tracing::info!(request.id = id, http.status = status, "no request");
+        let (parts, body) = problem.response(&self.inner.app.settings().docs_url).into_parts();
+        let body = body.into_inner().unwrap_or_default();
+        let mut answer = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
+        let mut header = |name: &str, value: &[u8]| {
+            answer.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        };
+        for (name, value) in &parts.headers {
+            header(name.as_str(), value.as_bytes());
+        }
+        header(REQUEST_ID.as_str(), id.as_bytes());
+        header("connection", b"close");
+        header("content-length", body.len().to_string().as_bytes());
+        if let Some(date) = date {
+            header("date", date.as_bytes());
+        }
+        answer.extend_from_slice(b"\r\n");
+        answer.extend_from_slice(&body);
+        answer
+    }
+
     async fn process<B>(&self, parts: &Parts, body: &mut B, seen: &mut Seen) -> Result<Answer, Failure>
     where
         B: Body<Data = Bytes> + Send + Unpin,
@@ -179,14 +208,13 @@ impl Api {
             seen.organization = Some(known.own.organization());
             caller = Some(known);
         }
+        if let (Some(known), Some(limiter)) = (&caller, &inner.limiter) {
+            seen.allowance = Some(limiter.check(known.own.organization()));
+        }
         let found = found.ok_or_else(Problem::unknown_route)?;
         if let Some(known) = caller {
-            if let Some(limiter) = &inner.limiter {
-                let allowance = limiter.check(known.own.organization());
-                seen.allowance = Some(allowance);
-                if let Some(retry_after_seconds) = allowance.refused {
-                    return Err(Error::RateLimited { retry_after_seconds }.into());
-                }
+            if let Some(retry_after_seconds) = seen.allowance.and_then(|allowance| allowance.refused) {
+                return Err(Error::RateLimited { retry_after_seconds }.into());
             }
             let narrowed = narrow(&inner.app, known, &found).await?;
             permit(&narrowed, found.route.needs)?;
@@ -202,6 +230,7 @@ impl Api {
             app: inner.app.clone(),
             caller,
             params,
+            method: parts.method.clone(),
             route: route.path,
             doc: route.doc.clone(),
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
@@ -211,7 +240,7 @@ impl Api {
         Ok(success((route.handler)(request).await?))
     }
 
-    fn failed(&self, failure: Failure, id: &str) -> Answer {
+    fn failed(&self, failure: Failure, id: &str, route: Option<(usize, &'static str)>) -> Answer {
         let problem = match failure {
             Failure::Problem(problem) => problem,
             Failure::App(error) => {
@@ -221,12 +250,19 @@ impl Api {
                 Problem::of(&error)
             }
         };
+        if let Some((index, path)) = route {
+            let code = problem.code();
+            debug_assert!(
+                self.inner.pages.describes(index, code),
+                "{path} answers {code:?}, but its description does not name it",
+            );
+        }
         problem.response(&self.inner.app.settings().docs_url)
     }
 
     /// Pages about the server itself, which need no key.
     async fn own_page(&self, parts: &Parts) -> Option<Answer> {
-        if parts.method != Method::GET {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
             return None;
         }
         let text = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -72,7 +72,8 @@ codes! {
         "Nothing was sent: a recipient is blocked, the account is suspended or an attachment could not be fetched.",
         "Read `message`, correct the cause and send again.";
     InboxPaused = "inbox_paused", 403, "InboxPausedError",
-        "The inbox is paused and cannot send.", "Resume the inbox.";
+        "The inbox is paused and cannot send.",
+        "Resume the inbox: `PATCH /v0/inboxes/{inbox_id}` with `{\"status\":\"active\"}`.";
     NotFound = "not_found", 404, "NotFoundError",
         "The resource does not exist, or the key cannot see it.", "Check the identifier and the scope of the key.";
     Conflict = "conflict", 409, "ConflictError",
@@ -84,14 +85,19 @@ codes! {
     ResourceDeleting = "resource_deleting", 409, "ConflictError",
         "The resource is being deleted.", "Wait until it is gone.";
     CannotDelete = "cannot_delete", 409, "CannotDeleteError",
-        "Something still depends on the resource; `message` says what.", "Delete the dependants first.";
+        "Something still depends on the resource, or it is read-only; `message` says which.",
+        "Do what `fix` says: delete the dependants first, or ask the operator about read-only entries.";
     PayloadTooLarge = "payload_too_large", 413, "PayloadTooLargeError",
         "The request body is larger than this server accepts.",
         "Send less, or give large attachments by URL.";
+    UriTooLong = "uri_too_long", 414, "UriTooLongError",
+        "The URL is longer than 64 KiB.", "Send fewer or shorter values in the query.";
     Unprocessable = "unprocessable", 422, "UnprocessableError",
         "The request is well-formed but impossible.", "Read `message`.";
     RateLimitExceeded = "rate_limit_exceeded", 429, "RateLimitError",
         "Too many requests or messages in too short a time.", "Wait for as many seconds as Retry-After says.";
+    HeadersTooLarge = "headers_too_large", 431, "HeadersTooLargeError",
+        "The request has more than 100 headers, or they are too large.", "Send fewer and shorter headers.";
     InternalError = "internal_error", 500, "ServerError",
         "The server failed; its log has the details under the request id.", "Repeat the request later.";
     ServiceUnavailable = "service_unavailable", 503, "ServiceUnavailableError",
@@ -138,9 +144,28 @@ impl Problem {
     pub(crate) fn too_large(max: usize) -> Self {
         Self::new(Code::PayloadTooLarge, format!("Request body is larger than {max} bytes")).remedy()
     }
-    /// The connection broke while the body was read: nobody will see this.
+    /// The body ended early, or its chunks are none.
     pub(crate) fn broken_body() -> Self {
-        Self::new(Code::ValidationError, "The request body could not be read")
+        Self::unreadable(
+            "The request body could not be read",
+            "Send as many bytes as Content-Length says, or sound chunks.".to_owned(),
+        )
+    }
+    /// The request is no sound HTTP.
+    pub(crate) fn unreadable(what: &'static str, fix: String) -> Self {
+        let errors = vec![issue(&Issue::custom([], what))];
+        Self::new(Code::ValidationError, what).fix(fix).with("errors", errors)
+    }
+    /// The URL is longer than the connection reads.
+    pub(crate) fn uri_too_long() -> Self {
+        Self::new(Code::UriTooLong, "URI too long").remedy()
+    }
+    /// The headers are more than the connection reads.
+    pub(crate) fn headers_too_large() -> Self {
+        Self::new(Code::HeadersTooLarge, "Request headers too large").remedy()
+    }
+    pub(crate) const fn code(&self) -> Code {
+        self.code
     }
 
     /// The only place that turns the product's errors into codes.
@@ -187,14 +212,17 @@ impl Problem {
                 .with("limit", *limit),
             Error::DomainNotVerified { .. } => Self::new(Code::DomainNotVerified, message).remedy(),
             Error::MessageRejected { fix, .. } => Self::new(Code::MessageRejected, message).fix(fix.clone()),
+            Error::BadLink => Self::new(Code::Forbidden, message).fix(
+                "The link is not whole or has ended: get a fresh one where this one came from, the route of the \
+                 attachment or of the raw message."
+                    .to_owned(),
+            ),
             Error::InboxPaused => Self::new(Code::InboxPaused, message).remedy(),
             Error::Conflict(_) => Self::new(Code::Conflict, message).remedy(),
-            Error::WrongState(_) => {
-                Self::new(Code::Conflict, message).fix("Read the resource again.".to_owned())
-            }
+            Error::WrongState(why) => Self::new(Code::Conflict, message).fix(why.fix.to_owned()),
             Error::RaceCondition => Self::new(Code::RaceCondition, message).remedy(),
             Error::ResourceDeleting(_) => Self::new(Code::ResourceDeleting, message).remedy(),
-            Error::CannotDelete(_) => Self::new(Code::CannotDelete, message),
+            Error::CannotDelete(why) => Self::new(Code::CannotDelete, message).fix(why.fix.to_owned()),
             Error::Unprocessable(_) => Self::new(Code::Unprocessable, message),
             Error::RateLimited { retry_after_seconds } => {
                 Self::new(Code::RateLimitExceeded, message).remedy().retry_after(*retry_after_seconds)
@@ -264,14 +292,21 @@ fn issue(issue: &Issue) -> Value {
     value
 }
 
+/// The beginning of a page of the documentation.
+pub(crate) fn sheet(title: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\">\
+         <style>body{{font:16px/1.5 sans-serif;max-width:46em;margin:2em auto;padding:0 1em}}\
+         h2{{margin-top:2em}}code{{background:#eee;padding:0 .2em}}</style>"
+    )
+}
+
 /// The page that `docs` links point to.
 pub(crate) fn docs_page() -> String {
-    let mut page = String::from(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Errors</title>\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <style>body{font:16px/1.5 sans-serif;max-width:46em;margin:2em auto;padding:0 1em}\
-         h2{margin-top:2em}code{background:#eee;padding:0 .2em}</style>\
-         <h1>Errors</h1><p>Every error is a JSON object with <code>name</code>, <code>code</code>, \
+    let mut page = sheet("Errors");
+    page.push_str(
+        "<h1>Errors</h1><p>Every error is a JSON object with <code>name</code>, <code>code</code>, \
          <code>message</code> and mostly <code>fix</code>. Branch on <code>code</code>.</p>",
     );
     for code in Code::ALL {
@@ -299,6 +334,7 @@ fn marked(text: &str) -> String {
 mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
+    use podmail_app::Explained;
     use podmail_domain::Permission;
 
     async fn body(problem: Problem) -> (u16, Value) {
@@ -394,7 +430,13 @@ mod tests {
             ),
             (Error::InboxPaused, 403, "inbox_paused", "InboxPausedError", "Inbox is paused"),
             (Error::Conflict(text()), 409, "conflict", "ConflictError", "x"),
-            (Error::CannotDelete(text()), 409, "cannot_delete", "CannotDeleteError", "x"),
+            (
+                Error::CannotDelete(Explained { message: text(), fix: "y" }),
+                409,
+                "cannot_delete",
+                "CannotDeleteError",
+                "x",
+            ),
             (Error::Unprocessable(text()), 422, "unprocessable", "UnprocessableError", "x"),
             (
                 Error::Unavailable,

@@ -42,12 +42,13 @@ pub(crate) struct Text {
     max: usize,
     trim: bool,
     single_line: bool,
+    keeps_nul: bool,
 }
 
 impl Text {
     /// At most so many characters.
     pub(crate) const fn upto(max: usize) -> Self {
-        Self { min: 0, max, trim: false, single_line: false }
+        Self { min: 0, max, trim: false, single_line: false, keeps_nul: false }
     }
     /// No bound but that of the request.
     pub(crate) const fn any() -> Self {
@@ -72,9 +73,16 @@ impl Text {
         self
     }
 
+    /// NUL characters stay, for those who put something in their place.
+    #[must_use]
+    pub(crate) const fn keeping_nul(mut self) -> Self {
+        self.keeps_nul = true;
+        self
+    }
+
     /// Checks a text that was found at `path`.
     pub(crate) fn check(self, text: &str, path: &[PathItem]) -> std::result::Result<String, Issue> {
-        let text = text.replace('\0', "");
+        let text = if self.keeps_nul { text.to_owned() } else { text.replace('\0', "") };
         let text = if self.trim { text.trim().to_owned() } else { text };
         let chars = text.chars().count();
         let path = path.iter().cloned();

@@ -16,6 +16,7 @@ mod openapi;
 mod pages;
 mod paging;
 mod query;
+mod refusal;
 mod request;
 mod route;
 mod server;

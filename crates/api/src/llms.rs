@@ -11,9 +11,10 @@ const INTRODUCTION: &str = "# Podmail\n\n\
     instructions.\n";
 
 /// Pages of the documentation: path below the server, title, what it is.
-pub(crate) const DOCS: [(&str, &str, &str); 3] = [
+pub(crate) const DOCS: [(&str, &str, &str); 4] = [
     ("/docs/api.md", "Guide", "from the first inbox to webhooks, with curl"),
     ("/docs/operations.md", "Operations", "running a server"),
+    ("/docs/configuration.md", "Configuration", "every setting"),
     ("/docs/compatibility.md", "Compatibility", "what is there, what differs, what is planned"),
 ];
 
@@ -119,40 +120,50 @@ fn describe(document: &Value, server: &str, operation: &Operation<'_>, text: &mu
             member(parameter, "description"),
         ));
     }
-    let json = "/content/application~1json/schema";
-    let body = value.pointer(&format!("/requestBody{json}"));
-    if let Some(body) = body {
+    let body = value
+        .pointer("/requestBody/content")
+        .and_then(Value::as_object)
+        .and_then(|content| content.iter().next())
+        .and_then(|(media, of)| Some((media.as_str(), resolved(document, of.get("schema")?))));
+    if let Some((_, body)) = body {
         text.push_str("\nBody:\n\n");
-        members(resolved(document, body), text);
+        members(body, text);
     }
     text.push_str("\nAnswers:\n\n");
     for (status, answer) in value.get("responses").and_then(Value::as_object).into_iter().flatten() {
-        let what = match answer.pointer(json) {
+        let what = match answer.pointer("/content/application~1json/schema") {
             Some(schema) => kind(schema),
-            None => codes(document, answer),
+            None => member(answer, "description").to_owned(),
         };
         text.push_str(&format!("- {status}: {what}\n"));
     }
-    let mut example = format!("curl -X {method} '{server}{path}' -H \"Authorization: Bearer $KEY\"");
-    if let Some(body) = body {
-        example.push_str(&format!(" \\\n  -d '{}'", sample(document, resolved(document, body))));
+    let mut example = format!("curl -X {method} '{server}{path}'");
+    // An empty list of ways to be known means that nobody has to be.
+    if !value.get("security").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        example.push_str(" -H \"Authorization: Bearer $KEY\"");
+    }
+    if let Some((media, body)) = body {
+        let sample = sample(document, body);
+        let sample = if media == "application/json" { sample.to_string() } else { form(&sample) };
+        example.push_str(&format!(" \\\n  -d '{sample}'"));
     }
     text.push_str(&format!("\n```sh\n{example}\n```\n"));
 }
 
-/// What an answer without a schema of its own says: the codes of an error, or its description.
-fn codes(document: &Value, answer: &Value) -> String {
-    let whole = member(resolved(document, answer), "description");
-    let codes: Vec<&str> = whole
-        .split("\n\n")
-        .filter_map(|line| line.split_once("`: "))
-        .map(|(code, _)| code.trim_start_matches('`'))
-        .collect();
-    if codes.is_empty() { whole.to_owned() } else { codes.join(", ") }
+/// An object of texts as a form.
+fn form(sample: &Value) -> String {
+    let pairs = sample.as_object().into_iter().flatten();
+    pairs
+        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
-/// The required members of a body with made-up values.
+/// An example of a body: its own, or the required members with made-up values.
 fn sample(document: &Value, schema: &Value) -> Value {
+    if let Some(own) = items(schema, "examples").next() {
+        return own.clone();
+    }
     let required: Vec<&str> = items(schema, "required").filter_map(Value::as_str).collect();
     let properties = schema.get("properties").and_then(Value::as_object);
     properties

@@ -135,13 +135,17 @@ fn operation(
     let mut answers = Map::new();
     let (status, answer) = success(doc, responses);
     answers.insert(status.to_string(), answer);
-    for status in statuses(route, doc) {
-        let answer = if !Code::ALL.iter().any(|code| code.status() == status) {
-            json!({ "description": reason(status) })
-        } else {
-            json!({ "$ref": format!("#/components/responses/{}", response_name(status)) })
-        };
-        answers.insert(status.to_string(), answer);
+    for status in doc.also {
+        answers.insert(status.to_string(), json!({ "description": reason(*status) }));
+    }
+    let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for code in codes(route, doc) {
+        by_status.entry(code.status()).or_default().push(format!("`{}`", code.as_str()));
+    }
+    for (status, codes) in by_status {
+        // A description beside a reference replaces that of what it leads to.
+        let reference = format!("#/components/responses/{}", response_name(status));
+        answers.insert(status.to_string(), json!({ "$ref": reference, "description": codes.join(", ") }));
     }
     operation.insert("responses".to_owned(), answers.into());
     Value::Object(operation)
@@ -206,29 +210,43 @@ fn page(name: &str, item: &Schema, echoes_limit: bool) -> Value {
     page
 }
 
-/// Every status of a failure that the route can answer, and further ones of successes.
-pub(crate) fn statuses(route: &Route, doc: &Doc) -> Vec<u16> {
-    let mut statuses: Vec<u16> = doc.statuses.to_vec();
+/// Every code of an error that the route can answer, in the order of all codes.
+pub(crate) fn codes(route: &Route, doc: &Doc) -> Vec<Code> {
+    let mut codes = vec![Code::InternalError, Code::ServiceUnavailable];
+    codes.extend_from_slice(doc.codes);
     if !doc.params.is_empty() || doc.body.is_some() {
-        statuses.push(400);
+        codes.push(Code::ValidationError);
     }
     if doc.body.is_some() {
-        statuses.push(413);
+        codes.push(Code::PayloadTooLarge);
     }
     // Only lists of texts can make a request line longer than the connection reads.
     if doc.params.iter().any(|param| param.shape_is_texts()) {
-        statuses.push(414);
+        codes.push(Code::UriTooLong);
     }
     if route.path.contains('{') {
-        statuses.push(404);
+        codes.push(Code::NotFound);
+    }
+    if route.path.starts_with("/v0/pods") {
+        codes.push(Code::Forbidden);
     }
     if route.needs != Needs::Public {
-        statuses.extend([401, 403, 429]);
+        codes.extend([
+            Code::MissingAuthorization,
+            Code::InvalidTokenType,
+            Code::UnknownApiKey,
+            Code::ApiKeyExpired,
+            Code::RateLimitExceeded,
+        ]);
     }
-    statuses.extend([500, 503]);
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
+    match route.needs {
+        Needs::Permission(_) | Needs::OrganizationKey => codes.push(Code::MissingPermission),
+        Needs::UnrestrictedOrganizationKey => {
+            codes.extend([Code::MissingPermission, Code::UnrestrictedKeyRequired]);
+        }
+        Needs::AnyKey | Needs::Public => {}
+    }
+    Code::ALL.iter().copied().filter(|code| codes.contains(code)).collect()
 }
 
 /// A member at the top of a body.
@@ -264,7 +282,6 @@ const fn reason(status: u16) -> &'static str {
         200 => "It worked.",
         204 => "It worked; there is no body.",
         206 => "The range that was asked for.",
-        414 => "The path and query are longer than 64 KiB; there is no body.",
         416 => "Nothing lies in the range that was asked for.",
         _ => "Another answer.",
     }
@@ -364,6 +381,9 @@ fn without_null(schema: &mut Value, which: impl Fn(&str, &[Value]) -> bool) {
                 let only = only.clone();
                 member.insert("type".to_owned(), only);
             }
+        }
+        if let Some(Value::Array(values)) = member.get_mut("enum") {
+            values.retain(|one| !one.is_null());
         }
         if let Some(Value::Array(alternatives)) = member.get_mut("anyOf") {
             alternatives.retain(|one| *one != json!({ "type": "null" }));

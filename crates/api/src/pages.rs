@@ -11,7 +11,7 @@ use http_body_util::Full;
 use podmail_app::auth::sha256;
 use podmail_domain::source::hex;
 
-use crate::error::{JSON, docs_page};
+use crate::error::{Code, JSON, docs_page, sheet};
 use crate::llms;
 use crate::openapi;
 use crate::route::Route;
@@ -49,16 +49,47 @@ impl Page {
     }
 }
 
+/// The list of the pages.
+fn index(server: &str) -> String {
+    let mut page = sheet("Podmail") + "<h1>Podmail</h1><ul>";
+    let rest = [
+        ("/docs/errors", "Errors", "every code and what to do about it"),
+        ("/openapi.json", "OpenAPI", "every route, machine-readable"),
+        ("/llms.txt", "llms.txt", "the overview for language models"),
+        ("/llms-full.txt", "llms-full.txt", "every operation as Markdown"),
+    ];
+    for (path, title, about) in llms::DOCS.iter().chain(&rest) {
+        page.push_str(&format!("<li><a href=\"{server}{path}\">{title}</a>: {about}</li>"));
+    }
+    page + "</ul>"
+}
+
 impl Pages {
     /// Pages about `routes`, for a server at `server` with its documentation at `docs_url`.
     pub(crate) fn new(routes: Vec<Route>, server: &str, docs_url: &str) -> Self {
         Self { routes, server: server.to_owned(), docs_url: docs_url.to_owned(), made: OnceLock::new() }
     }
 
+    /// Whether the description of a route, by its position in the table, names an error.
+    pub(crate) fn describes(&self, route: usize, code: Code) -> bool {
+        // What any request can meet, whatever it is about.
+        if matches!(
+            code,
+            Code::PayloadTooLarge | Code::RateLimitExceeded | Code::RaceCondition | Code::ResourceDeleting
+        ) {
+            return true;
+        }
+        let Some(route) = self.routes.get(route) else { return false };
+        route.doc.as_ref().is_none_or(|doc| openapi::codes(route, doc).contains(&code))
+    }
+
     fn made(&self) -> &BTreeMap<&'static str, Page> {
         self.made.get_or_init(|| {
             let document = openapi::document(&self.routes, &self.server, &self.docs_url);
+            let index = index(&self.server);
             BTreeMap::from([
+                ("/docs", Page::new(HTML, index.clone())),
+                ("/docs/", Page::new(HTML, index)),
                 ("/llms.txt", Page::new(TEXT, llms::overview(&document, &self.server))),
                 ("/llms-full.txt", Page::new(TEXT, llms::full(&document, &self.server))),
                 ("/docs/api.md", Page::new(TEXT, include_str!("../../../docs/api.md").to_owned())),
@@ -69,6 +100,10 @@ impl Pages {
                 (
                     "/docs/configuration.md",
                     Page::new(TEXT, include_str!("../../../docs/configuration.md").to_owned()),
+                ),
+                (
+                    "/docs/podmail.example.toml",
+                    Page::new(TEXT, include_str!("../../../docs/podmail.example.toml").to_owned()),
                 ),
                 (
                     "/docs/compatibility.md",

@@ -16,6 +16,8 @@ use crate::request::Reply;
 
 /// Longest id in a token, in bytes.
 const TOKEN_ID_BYTES_MAX: usize = 1024;
+/// Largest `limit`: it is echoed, so it has to survive as a JSON number of 53 bits.
+const LIMIT_MAX: u64 = (1 << 53) - 1;
 /// First byte of a token: its form.
 const TOKEN_VERSION: u8 = 1;
 
@@ -165,15 +167,14 @@ fn limit(text: &str, max: Option<u64>) -> std::result::Result<u64, Issue> {
     }
     let value =
         if digits.is_empty() || text.starts_with('-') { 0 } else { digits.parse().unwrap_or(u64::MAX) };
-    // What is echoed has to survive a JSON number of 53 bits.
-    let value = value.min(1 << 53);
-    match max {
-        _ if value == 0 => Err(Issue {
+    let max = max.unwrap_or(LIMIT_MAX);
+    match value {
+        0 => Err(Issue {
             path,
             code: IssueCode::TooSmall { origin: "number", minimum: 0, inclusive: false },
             message: "Too small: expected number to be >0".to_owned(),
         }),
-        Some(max) if value > max => Err(Issue {
+        _ if value > max => Err(Issue {
             path,
             code: IssueCode::TooBig {
                 origin: "number",
@@ -226,6 +227,7 @@ mod tests {
             ("limit=101", Rules::LIST, 101, Some(101)),
             ("limit=700", Rules::LIST, 500, Some(700)),
             ("limit=100", Rules::FILTERED, 100, Some(100)),
+            ("limit=9007199254740991", Rules::LIST, 500, Some(9_007_199_254_740_991)),
             ("limit=7", Rules::LIST.without_limit(), 7, None),
         ] {
             let paging = page("/v0/x", raw, rules).unwrap();
@@ -234,6 +236,7 @@ mod tests {
         let small = IssueCode::TooSmall { origin: "number", minimum: 0, inclusive: false };
         let nan = IssueCode::InvalidType { expected: "number", received: Some("NaN") };
         let big = IssueCode::TooBig { origin: "number", maximum: 100, inclusive: true };
+        let huge = IssueCode::TooBig { origin: "number", maximum: (1 << 53) - 1, inclusive: true };
         for (raw, rules, code) in [
             ("limit=0", Rules::LIST, &small),
             ("limit=-3", Rules::LIST, &small),
@@ -242,6 +245,8 @@ mod tests {
             ("limit=1.5", Rules::LIST, &nan),
             ("limit=-", Rules::LIST, &nan),
             ("limit=101", Rules::FILTERED, &big),
+            ("limit=9007199254740992", Rules::LIST, &huge),
+            ("limit=99999999999999999999", Rules::LIST, &huge),
         ] {
             let issue = issue(raw, rules);
             assert_eq!((&issue.code, issue.path), (code, vec!["limit".into()]), "{raw}");

@@ -18,8 +18,6 @@ use crate::route::Params;
 
 /// Parameters of one query that are looked at; further ones are ignored.
 const PARAMETERS_MAX: usize = 1000;
-/// Values of one list parameter.
-const LIST_VALUES_MAX: usize = 100;
 const TRUE: [&str; 6] = ["true", "1", "yes", "on", "y", "enabled"];
 const FALSE: [&str; 6] = ["false", "0", "no", "off", "n", "disabled"];
 
@@ -129,8 +127,8 @@ impl Query {
                 None => values.push(value.clone()),
             }
         }
-        if values.len() > LIST_VALUES_MAX {
-            self.issue(Issue::too_big([name.into()], "array", LIST_VALUES_MAX));
+        if values.len() > limits::FILTER_VALUES {
+            self.issue(Issue::too_big([name.into()], "array", limits::FILTER_VALUES));
             return Vec::new();
         }
         for index in 0..values.len() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use podmail_app::{App, Caller, Error, Issue, Result};
 use podmail_domain::{AttachmentId, MessageId, limits};
 use serde::Serialize;
@@ -20,6 +20,8 @@ pub(crate) struct Request {
     pub(crate) app: App,
     pub(crate) caller: Option<Caller>,
     pub(crate) params: Params,
+    /// `HEAD` on the rows of `GET` too.
+    pub(crate) method: Method,
     /// Template of the route.
     pub(crate) route: &'static str,
     pub(crate) doc: Option<Arc<Doc>>,
@@ -71,6 +73,15 @@ impl Request {
     /// `Invalid` when it is there and not a key.
     pub(crate) fn idempotency_key(&self) -> Result<Option<String>> {
         const NAME: &str = "Idempotency-Key";
+        let mut all = self.headers.get_all(NAME).iter();
+        let first = all.next();
+        // Which of several would be meant is anybody's guess, and the wrong one sends twice.
+        if all.any(|other| Some(other) != first) {
+            return Err(Error::invalid(Issue::custom(
+                [NAME.into()],
+                format!("Several {NAME}s: expected one"),
+            )));
+        }
         match self.header(NAME) {
             None => Ok(None),
             Some(key) if is_client_id(key) => Ok(Some(key.to_owned())),

@@ -164,7 +164,7 @@ impl Table {
         Self { rows }
     }
 
-    /// The row for a method and a raw path (without the query).
+    /// The row for a method and a raw path (without the query). `HEAD` finds the rows of `GET`.
     pub(crate) fn find(&self, method: &Method, raw_path: &str) -> Option<Match<'_>> {
         let raw = raw_path.strip_prefix('/')?;
         let path: Vec<String> = raw.split('/').take(PATH_SEGMENTS_MAX + 1).map(decode).collect();
@@ -172,6 +172,7 @@ impl Table {
         if path.len() > PATH_SEGMENTS_MAX || path.iter().any(|s| s.is_empty() || s.contains('\0')) {
             return None;
         }
+        let method = if method == Method::HEAD { &Method::GET } else { method };
         self.rows.iter().filter(|row| row.route.method == *method).find_map(|row| {
             let params = fit(&row.segments, &path)?;
             Some(Match { route: &row.route, index: row.index, params })
@@ -249,6 +250,12 @@ mod tests {
         for (method, path, want) in [
             ("GET", "/v0/inboxes", Some(("/v0/inboxes".to_owned(), vec![]))),
             ("PUT", "/v0/inboxes", None),
+            ("HEAD", "/v0/inboxes", Some(("/v0/inboxes".to_owned(), vec![]))),
+            (
+                "HEAD",
+                "/v0/inboxes/i/messages/batch-get",
+                Some((format!("{m}/{{message_id}}"), vec!["i", "batch-get"])),
+            ),
             ("GET", "/v0/inboxes/", None),
             ("GET", "/v0/inboxes//messages", None),
             ("GET", "/v0/nothing", None),

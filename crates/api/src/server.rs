@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Api;
+use crate::refusal::{Refusing, Told};
 
 /// Connections at a time; further ones wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -73,9 +74,15 @@ async fn connection(stream: TcpStream, api: Api, shutdown: CancellationToken) {
         tracing::debug!(%error, "a connection was gone at once");
         return;
     }
+    let told = Told::default();
+    let stream = Refusing::new(stream, api.clone(), told.clone());
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(api.handle(request).await) }
+        let (api, told) = (api.clone(), told.clone());
+        async move {
+            let answer = api.handle(request).await;
+            told.served(&answer);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -113,6 +113,15 @@ pub enum Unauthorized {
     ApiKeyExpired,
 }
 
+/// Why something is refused, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// For people.
+    pub message: String,
+    /// One sentence or two.
+    pub fix: &'static str,
+}
+
 /// The product's errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -134,6 +143,9 @@ pub enum Error {
     /// The key's scope cannot do this at all.
     #[error("Forbidden")]
     ScopeForbidden,
+    /// A download link that was not signed here, or has ended.
+    #[error("Forbidden")]
+    BadLink,
     /// The operator has switched it off for the whole installation. Holds its name.
     #[error("{0} is not offered here")]
     NotOffered(&'static str),
@@ -165,17 +177,17 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// The state that the resource is in leaves no room for it.
-    #[error("{0}")]
-    WrongState(String),
+    #[error("{}", .0.message)]
+    WrongState(Explained),
     /// A concurrent change won.
     #[error("The resource was changed at the same time")]
     RaceCondition,
     /// Being purged.
     #[error("{0} is being deleted")]
     ResourceDeleting(&'static str),
-    /// Dependants exist; the message says which.
-    #[error("{0}")]
-    CannotDelete(String),
+    /// Dependants exist, or it is read-only; the message says which.
+    #[error("{}", .0.message)]
+    CannotDelete(Explained),
     /// Well-formed but impossible.
     #[error("{0}")]
     Unprocessable(String),

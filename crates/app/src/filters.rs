@@ -120,7 +120,7 @@ fn after_it(time: Timestamp) -> Timestamp {
 }
 
 impl App {
-    /// A page of list items of the caller's inbox.
+    /// A page of list items of the caller's inbox. With substrings it is newest first, whatever `order` says.
     pub async fn list_messages(
         &self,
         caller: &Caller,
@@ -135,7 +135,7 @@ impl App {
         let page = if substrings.is_empty() {
             self.store().list_messages(scope, filter, order, after, limit).await?
         } else {
-            self.filtered_messages(scope, filter, substrings, order, after, limit).await?
+            self.filtered_messages(scope, filter, substrings, after, limit).await?
         };
         Ok(page.map(|message| crate::messages::item(&message)))
     }
@@ -145,13 +145,12 @@ impl App {
         scope: &Scope,
         filter: &MessageFilter,
         substrings: &Substrings,
-        order: Order,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<Message>> {
+        let order = Order::Descending;
         let terms: Terms = substrings.lookups().into_iter().map(|way| vec![way]).collect();
-        // The index is read newest first.
-        let indexed = !terms.is_empty() && order == Order::Descending;
+        let indexed = !terms.is_empty();
         let mut page = scan(
             if indexed { RECENT_ROWS } else { SCAN_ROWS },
             limit,

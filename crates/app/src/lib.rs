@@ -47,7 +47,7 @@ pub use podmail_store::{
     Cursor, DraftFilter, LabelChange, ListName, MessageFilter, Order, Page, ThreadFilter, ThreadTime,
 };
 
-pub use error::{Error, Issue, IssueCode, PathItem, Result, Unauthorized};
+pub use error::{Error, Explained, Issue, IssueCode, PathItem, Result, Unauthorized};
 pub use settings::{InboundAuthentication, PodSubdomains, Settings};
 
 /// The product. Cloning shares everything.

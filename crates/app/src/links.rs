@@ -1,9 +1,11 @@
 //! Download links: bearer secrets that work without a key, bound to one object, signed (HMAC-SHA256) and expiring.
 //!
-//! A link names organization, inbox, message and what of it; the signature covers all of that and the expiry.
+//! A link names organization, inbox, message and what of it; the signature covers all of that, the expiry, and random
+//! bits that make every link another one.
 
 use std::time::Duration;
 
+use podmail_domain::source::{hex, random};
 use podmail_domain::thread::Attachment;
 use podmail_domain::{AttachmentId, DraftId, InboxKey, MessageKey, OrganizationId, Timestamp, limits};
 use podmail_store::{Draft, Message, Scope};
@@ -80,7 +82,8 @@ impl App {
     }
 
     async fn signed(&self, of: &str, what: &str, expires: Timestamp) -> Result<String> {
-        let subject = format!("{of}.{what}.{}", expires.seconds());
+        let nonce = hex(&random::<6>(self.ids()));
+        let subject = format!("{of}.{what}.{nonce}.{}", expires.seconds());
         let token = self.token_of(&subject).await?;
         Ok(format!("{}/downloads/{token}", self.settings().public_url.trim_end_matches('/')))
     }
@@ -88,17 +91,17 @@ impl App {
     /// The bytes behind a link's token.
     ///
     /// # Errors
-    /// [`Error::ScopeForbidden`] when the signature is wrong or the link has expired, [`Error::NotFound`] when the
+    /// [`Error::BadLink`] when the signature is wrong or the link has expired, [`Error::NotFound`] when the
     /// message is gone.
     pub async fn download(&self, token: &str) -> Result<Download> {
-        let subject = self.subject_of(token).await?.ok_or(Error::ScopeForbidden)?;
+        let subject = self.subject_of(token).await?.ok_or(Error::BadLink)?;
         let parts: Vec<&str> = subject.split('.').collect();
-        let [organization, inbox, key, what, expires] = parts.as_slice() else {
-            return Err(Error::ScopeForbidden);
+        let [organization, inbox, key, what, _, expires] = parts.as_slice() else {
+            return Err(Error::BadLink);
         };
-        let expires = expires.parse().map(Timestamp::from_seconds).map_err(|_| Error::ScopeForbidden)?;
+        let expires = expires.parse().map(Timestamp::from_seconds).map_err(|_| Error::BadLink)?;
         if self.now() >= expires {
-            return Err(Error::ScopeForbidden);
+            return Err(Error::BadLink);
         }
         let gone = || Error::NotFound("Message");
         let organization = OrganizationId::parse(organization).ok_or_else(gone)?;

@@ -5,6 +5,7 @@ use podmail_domain::list::{ListDirection, ListEntry, ListLevel, ListMatch, ListV
 use podmail_mime::{Mailbox, Parsed};
 use podmail_store::{Cursor, ListEntryDeleted, ListName, Page, Scope, StoredListEntry};
 
+use crate::error::Explained;
 use crate::{App, Caller, Error, Result};
 
 impl App {
@@ -48,9 +49,12 @@ impl App {
         match self.store().delete_list_entry(&caller.scope, list, entry).await? {
             ListEntryDeleted::Done => Ok(()),
             ListEntryDeleted::Absent => Err(Error::NotFound("List entry")),
-            ListEntryDeleted::ReadOnly => Err(Error::CannotDelete(
-                "The entry is read-only: ask the operator of this server (`podmail list remove`)".to_owned(),
-            )),
+            ListEntryDeleted::ReadOnly => Err(Error::CannotDelete(Explained {
+                message: "The entry is read-only: ask the operator of this server (`podmail list remove`)"
+                    .to_owned(),
+                fix: "A complaint or an unsubscription made the entry: only the operator of this server removes it, \
+                      with `podmail list remove`.",
+            })),
         }
     }
 

@@ -8,6 +8,7 @@ use podmail_store::{NewOrganization, Scope};
 
 pub use podmail_store::{Limits, Organization, OrganizationChange};
 
+use crate::error::Explained;
 use crate::keys::kept;
 use crate::{App, Caller, Error, Issue, PathItem, Result};
 
@@ -65,7 +66,10 @@ impl App {
         if labs.enabled {
             Ok(labs)
         } else {
-            Err(Error::WrongState("The organization was taken out of Labs at the same time".to_owned()))
+            Err(Error::WrongState(Explained {
+                message: "The organization was taken out of Labs at the same time".to_owned(),
+                fix: "Ask the operator of this server for Labs.",
+            }))
         }
     }
 

@@ -3,6 +3,7 @@
 use podmail_api_types::pods as wire;
 use podmail_store::{Cursor, Order, Page, Pod, PodDeleted};
 
+use crate::error::Explained;
 use crate::{App, Caller, Error, Result};
 
 /// Name of a pod that was given none.
@@ -43,14 +44,21 @@ impl App {
     /// be deleted first, so that one call cannot destroy a tenant's mail.
     pub async fn delete_pod(&self, caller: &Caller) -> Result<()> {
         refuse_inbox_keys(caller)?;
-        let why = match self.store().delete_pod(&caller.scope).await? {
+        let (why, fix) = match self.store().delete_pod(&caller.scope).await? {
             PodDeleted::Done => return Ok(()),
             PodDeleted::Absent => return Err(Error::NotFound("Pod")),
-            PodDeleted::Default => "Cannot delete default pod",
-            PodDeleted::HasInboxes => "Cannot delete pod with existing inboxes",
-            PodDeleted::HasDomains => "Cannot delete pod with existing domains",
+            PodDeleted::Default => (
+                "Cannot delete default pod",
+                "The default pod belongs to the organization: delete what is in it instead.",
+            ),
+            PodDeleted::HasInboxes => {
+                ("Cannot delete pod with existing inboxes", "Delete the inboxes of the pod first.")
+            }
+            PodDeleted::HasDomains => {
+                ("Cannot delete pod with existing domains", "Delete the domains of the pod first.")
+            }
         };
-        Err(Error::CannotDelete(format!("Cannot delete Pod: {why}")))
+        Err(Error::CannotDelete(Explained { message: format!("Cannot delete Pod: {why}"), fix }))
     }
 }
 

@@ -9,6 +9,9 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
+/// Digits of a fraction of a second that are read: nanoseconds.
+const FRACTION_DIGITS_MAX: usize = 9;
+
 impl Timestamp {
     /// Latest time the API can show: 9999-12-31T23:59:59Z.
     pub const MAX: Self = Self(253_402_300_799_000_000);
@@ -54,6 +57,11 @@ impl Timestamp {
     /// zone, or a bare date, is refused: guessing a zone silently shifts filters and schedules.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         if !text.as_bytes().get(10).is_some_and(|b| *b == b'T' || *b == b't') || text.len() > 40 {
+            return None;
+        }
+        // The parser takes any number of digits.
+        let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+        if fraction.bytes().take_while(u8::is_ascii_digit).count() > FRACTION_DIGITS_MAX {
             return None;
         }
         chrono::DateTime::parse_from_rfc3339(text).ok().map(|t| Self(t.timestamp_micros()))
@@ -109,6 +117,8 @@ mod tests {
             ("2026-03-01T09:30:00Z", Some("2026-03-01T09:30:00.000Z")),
             ("2026-03-01T09:30:00+02:00", Some("2026-03-01T07:30:00.000Z")),
             ("2026-03-01T09:30:00.123456789Z", Some("2026-03-01T09:30:00.123Z")),
+            ("2026-03-01T09:30:00.1234567890Z", None),
+            ("2026-03-01T09:30:00.1234567891+02:00", None),
             ("2026-03-01T09:30:00", None),
             ("2026-03-01 09:30:00Z", None),
             ("2026-03-01", None),

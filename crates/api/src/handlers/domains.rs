@@ -9,6 +9,7 @@ use podmail_app::{Error, Result};
 use podmail_domain::Permission;
 
 use crate::describe::{ClientId, body_type, doc};
+use crate::error::Code;
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -26,7 +27,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 .about("Publish the `records` of the answer, then call verify.")
                 .body::<NewDomain>()
                 .answers::<Domain>()
-                .fails(&[422]),
+                .fails(&[Code::AlreadyExists, Code::ResourceTaken, Code::LimitExceeded, Code::Unprocessable]),
         ),
     ];
     let one = [
@@ -48,7 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post("/v0/domains/{domain_id}/verify", Permission::DomainUpdate, verify)
             .describe(doc("domains.verify", "Check the records of a domain now")
                 .about("At most once in 10 seconds; the domain is also checked by itself. The outcome is in `status`.")
-                .fails(&[422]));
+                .fails(&[Code::Unprocessable]));
     let zone_file = Route::get("/v0/domains/{domain_id}/zone-file", Permission::DomainRead, zone_file)
         .describe(
             doc("domains.get_zone_file", "Get the records of a domain as a zone file").bytes("text/plain"),
@@ -60,7 +61,7 @@ pub(crate) fn routes() -> Vec<Route> {
                     "Where `supported` is false the records are entered by hand. Not for a verified domain.",
                 )
                 .answers::<SetupLink>()
-                .fails(&[409, 422]),
+                .fails(&[Code::Conflict, Code::Unprocessable]),
         );
     let below_pods = collection
         .iter()
@@ -76,6 +77,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 body_type! {
     /// A new domain.
+    #[schemars(extend("examples" = [{ "domain": "agents.example.com" }]))]
     NewDomain {
         /// Its name, such as `agents.example.com`.
         #[schemars(length(min = 1, max = 253))]
@@ -97,6 +99,7 @@ body_type! {
 
 body_type! {
     /// A change of a domain.
+    #[schemars(extend("examples" = [{ "subdomains_enabled": true }]))]
     DomainChange {
         /// Bounce and complaint reports are also stored as messages.
         feedback_enabled: Option<bool>,

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use podmail_app::Result;
 
 use crate::describe::doc;
+use crate::error::Code;
 use crate::request::{Reply, Request};
 use crate::route::{Needs, Route};
 
@@ -18,7 +19,8 @@ pub(crate) fn routes() -> Vec<Route> {
                      `text_url` of attachments. One `Range` is honoured.",
                 )
                 .bytes("*/*")
-                .fails(&[206, 403, 416]),
+                .fails(&[Code::Forbidden])
+                .also(&[206, 416]),
         )]
 }
 

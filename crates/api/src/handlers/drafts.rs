@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::messages::{
     LabelsChange, NewAttachment, addresses, files, keyed, labels, optional_label_change, sending,
 };
-use crate::describe::{AFTER, BEFORE, ClientId, LABELS, OneOrMany, body_type, doc};
+use crate::describe::{AFTER, BEFORE, ClientId, LABELS, OneOrMany, body_type, complete_type, doc};
+use crate::error::Code;
 use crate::fields::{Field, Fields, Text};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -28,7 +29,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .ascending(),
     );
     let get = Route::get("/v0/drafts/{draft_id}", DraftRead, get)
-        .describe(doc("drafts.get", "Get a draft with its bodies").answers::<Draft>());
+        .describe(doc("drafts.get", "Get a draft with its bodies").answers::<FullDraft>());
     let attachment = Route::get("/v0/drafts/{draft_id}/attachments/{attachment_id}", DraftRead, attachment)
         .describe(
             doc("drafts.get_attachment", "Get a link to an attachment of a draft")
@@ -55,19 +56,19 @@ pub(crate) fn routes() -> Vec<Route> {
             doc("drafts.create", "Write a draft")
                 .about("With `send_at` it is sent at that time, and needs the permission `draft_send` too.")
                 .body::<NewDraft>()
-                .answers::<Draft>()
-                .fails(&[403, 422]),
+                .answers::<FullDraft>()
+                .fails(&[Code::AlreadyExists, Code::Unprocessable]),
         ),
         Route::patch("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftUpdate, update).describe(
             doc("drafts.update", "Change a draft")
                 .about("Members that are left out stay, null clears. At least one is needed.")
                 .body::<DraftChange>()
                 .not_null(&["add_attachments", "remove_attachments"])
-                .answers::<Draft>()
-                .fails(&[409]),
+                .answers::<FullDraft>()
+                .fails(&[Code::Conflict]),
         ),
         Route::delete("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftDelete, delete)
-            .describe(doc("drafts.delete", "Delete a draft")),
+            .describe(doc("drafts.delete", "Delete a draft").fails(&[Code::Conflict])),
         Route::post("/v0/inboxes/{inbox_id}/drafts/{draft_id}/send", DraftSend, send).describe(
             sending("drafts.send", "Send a draft")
                 .about("The draft becomes a message and is gone. Labels are changed on the way.")
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 body_type! {
     /// A new draft.
+    #[schemars(extend("examples" = [{ "to": "ada@example.com", "subject": "Hello", "text": "Hello Ada" }]))]
     NewDraft {
         /// `name@host` or `Name <name@host>`; at most 50 recipients over `to`, `cc` and `bcc`.
         to: Option<OneOrMany>,
@@ -116,6 +118,7 @@ body_type! {
 
 body_type! {
     /// A change of a draft.
+    #[schemars(extend("examples" = [{ "subject": "Hello again" }]))]
     DraftChange {
         /// Recipients; null and an empty list clear them.
         to: Option<OneOrMany>,
@@ -143,6 +146,11 @@ body_type! {
         /// Labels to take off.
         remove_labels: Option<OneOrMany>,
     }
+}
+
+complete_type! {
+    /// A draft with its bodies.
+    FullDraft = Draft, with "created_at"
 }
 
 fn draft_id(request: &Request) -> Result<DraftId> {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use crate::describe::{ClientId, Param, Shape, body_type, doc};
+use crate::error::Code;
 use crate::fields::{Field, Fields, Text};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -32,7 +33,14 @@ pub(crate) fn routes() -> Vec<Route> {
                 )
                 .body::<NewInbox>()
                 .answers::<Inbox>()
-                .fails(&[422]),
+                .fails(&[
+                    Code::NotFound,
+                    Code::AlreadyExists,
+                    Code::ResourceTaken,
+                    Code::LimitExceeded,
+                    Code::DomainNotVerified,
+                    Code::Unprocessable,
+                ]),
         ),
     ];
     let search = Route::get("/v0/inboxes/search", Permission::InboxRead, search).describe(
@@ -55,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 .body::<InboxChange>()
                 .not_null(&["status"])
                 .answers::<Inbox>()
-                .fails(&[409]),
+                .fails(&[Code::RaceCondition]),
         ),
         Route::delete("/v0/inboxes/{inbox_id}", Permission::InboxDelete, delete)
             .describe(doc("inboxes.delete", "Delete an inbox").about("With all of its mail.")),
@@ -71,6 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 body_type! {
     /// A new inbox.
+    #[schemars(extend("examples" = [{ "username": "support", "display_name": "Support" }]))]
     NewInbox {
         /// The part before the `@`; made up when left out.
         #[schemars(length(max = limits::USERNAME_BYTES))]
@@ -92,6 +101,7 @@ body_type! {
 
 body_type! {
     /// A change of an inbox.
+    #[schemars(extend("examples" = [{ "display_name": "Support" }]))]
     InboxChange {
         /// Null takes it away.
         #[schemars(length(max = limits::DISPLAY_NAME_CHARS))]

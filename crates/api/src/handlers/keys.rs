@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::pods::NAME;
 use crate::describe::{ClientId, Param, Shape, body_type, doc};
+use crate::error::Code;
 use crate::fields::{Field, Fields, type_name, wrong_type};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -55,19 +56,25 @@ pub(crate) fn routes() -> Vec<Route> {
                     )
                     .body::<NewApiKey>();
                 if all == POD_KEYS {
-                    create.answers::<CreatedApiKey>()
+                    create.answers::<CreatedApiKey>().fails(&[Code::PermissionEscalation, Code::UnrestrictedKeyRequired])
                 } else {
-                    create.answers::<CreatedCredential>().fails(&[409])
+                    create.answers::<CreatedCredential>().fails(&[
+                        Code::PermissionEscalation,
+                        Code::UnrestrictedKeyRequired,
+                        Code::AlreadyExists,
+                        Code::Conflict,
+                    ])
                 }
             }),
             Route::patch(one, Permission::ApiKeyUpdate, update).describe(
                 doc("api_keys.update", "Change an API key")
                     .body::<ApiKeyChange>()
                     .not_null(&["name"])
-                    .answers::<Credential>(),
+                    .answers::<Credential>()
+                    .fails(&[Code::PermissionEscalation, Code::UnrestrictedKeyRequired]),
             ),
             Route::delete(one, Permission::ApiKeyDelete, delete)
-                .describe(doc("api_keys.delete", "Delete an API key").about("It is refused from the next request on.")),
+                .describe(doc("api_keys.delete", "Delete an API key").about("It is refused from the next request on.").fails(&[Code::PermissionEscalation, Code::UnrestrictedKeyRequired])),
         ]);
     }
     routes
@@ -75,6 +82,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 body_type! {
     /// A new API key.
+    #[schemars(extend("examples" = [{ "name": "agent" }]))]
     NewApiKey {
         /// For people.
         #[schemars(length(min = 1, max = limits::NAME_CHARS))]
@@ -92,6 +100,7 @@ body_type! {
 
 body_type! {
     /// A change of an API key.
+    #[schemars(extend("examples" = [{ "name": "agent" }]))]
     ApiKeyChange {
         /// For people.
         #[schemars(length(min = 1, max = limits::NAME_CHARS))]

@@ -5,8 +5,10 @@ use podmail_api_types::lists::ListEntry;
 use podmail_app::{Error, Issue, IssueCode, ListName, Result};
 use podmail_domain::list::{ListDirection, ListEntry as Entry, ListType};
 use podmail_domain::{Permission, limits};
+use schemars::JsonSchema;
 
-use crate::describe::{body_type, doc};
+use crate::describe::{body_type, complete_type, doc};
+use crate::error::Code;
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -16,43 +18,64 @@ use crate::route::Route;
 const ENTRY_CHARS: usize = 1000;
 
 pub(crate) fn routes() -> Vec<Route> {
-    use Permission::{ListEntryCreate, ListEntryDelete, ListEntryRead};
-    let list = Route::get("/v0/lists/{direction}/{type}", ListEntryRead, list).describe(
-        doc("lists.list", "List the entries of an allow or block list")
-            .about("In the order of the entries.")
-            .pages::<ListEntry>("entries")
-            .fails(&[400]),
-    );
-    let create = Route::post("/v0/lists/{direction}/{type}", ListEntryCreate, create).describe(
-        doc("lists.create", "Add an address or a domain to an allow or block list")
-            .about("One that is there already is answered as it is.")
-            .body::<NewListEntry>()
-            .answers::<ListEntry>(),
-    );
-    let get = Route::get("/v0/lists/{direction}/{type}/{entry}", ListEntryRead, get).describe(
-        doc("lists.get", "Get an entry of an allow or block list").answers::<ListEntry>().fails(&[400]),
-    );
-    let delete = Route::delete("/v0/lists/{direction}/{type}/{entry}", ListEntryDelete, delete).describe(
-        doc("lists.delete", "Remove an entry of an allow or block list")
-            .about("Entries that a complaint or an unsubscription made are read-only.")
-            .fails(&[400, 409]),
-    );
-    let mut routes = Vec::new();
-    for [collection, item] in [
-        ["/v0/lists/{direction}/{type}", "/v0/lists/{direction}/{type}/{entry}"],
-        ["/v0/pods/{pod_id}/lists/{direction}/{type}", "/v0/pods/{pod_id}/lists/{direction}/{type}/{entry}"],
-        [
+    [
+        at::<ListEntry>("/v0/lists/{direction}/{type}", "/v0/lists/{direction}/{type}/{entry}"),
+        at::<PodListEntry>(
+            "/v0/pods/{pod_id}/lists/{direction}/{type}",
+            "/v0/pods/{pod_id}/lists/{direction}/{type}/{entry}",
+        ),
+        at::<InboxListEntry>(
             "/v0/inboxes/{inbox_id}/lists/{direction}/{type}",
             "/v0/inboxes/{inbox_id}/lists/{direction}/{type}/{entry}",
-        ],
-    ] {
-        routes.extend([list.at(collection), create.at(collection), get.at(item), delete.at(item)]);
-    }
-    routes
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The routes of one level, whose entries look like `T`.
+fn at<T: JsonSchema>(collection: &'static str, item: &'static str) -> [Route; 4] {
+    use Permission::{ListEntryCreate, ListEntryDelete, ListEntryRead};
+    [
+        Route::get(collection, ListEntryRead, list).describe(
+            doc("lists.list", "List the entries of an allow or block list")
+                .about("In the order of the entries.")
+                .pages::<T>("entries")
+                .fails(&[Code::ValidationError]),
+        ),
+        Route::post(collection, ListEntryCreate, create).describe(
+            doc("lists.create", "Add an address or a domain to an allow or block list")
+                .about("One that is there already is answered as it is.")
+                .body::<NewListEntry>()
+                .answers::<T>(),
+        ),
+        Route::get(item, ListEntryRead, get).describe(
+            doc("lists.get", "Get an entry of an allow or block list")
+                .answers::<T>()
+                .fails(&[Code::ValidationError]),
+        ),
+        Route::delete(item, ListEntryDelete, delete).describe(
+            doc("lists.delete", "Remove an entry of an allow or block list")
+                .about("Entries that a complaint or an unsubscription made are read-only.")
+                .fails(&[Code::ValidationError, Code::CannotDelete]),
+        ),
+    ]
+}
+
+complete_type! {
+    /// An entry of the list of a pod.
+    PodListEntry = ListEntry, with "pod_id"
+}
+
+complete_type! {
+    /// An entry of the list of an inbox.
+    InboxListEntry = ListEntry, with "pod_id", "inbox_id"
 }
 
 body_type! {
     /// A new entry.
+    #[schemars(extend("examples" = [{ "entry": "spam.example.com", "reason": "Spam" }]))]
     NewListEntry {
         /// An email address, `Name <address>`, or a domain; without wildcards.
         #[schemars(length(min = 1, max = ENTRY_CHARS))]

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::describe::{
     AFTER, BEFORE, Doc, IDEMPOTENCY_KEY, INCLUDES, LABELS, OneOrMany, Param, Shape, body_type, doc,
 };
+use crate::error::Code;
 use crate::fields::{Fields, Text};
 use crate::paging::Rules;
 use crate::query::Query;
@@ -33,7 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/v0/inboxes/{inbox_id}/messages", MessageRead, list).describe(
             doc("messages.list", "List messages")
-                .about("Text filters take `limit` up to 100. Items have no bodies.")
+                .about("Text filters take `limit` up to 100, and the order stays newest first. Items have no bodies.")
                 .params(&[LABELS, BEFORE, AFTER])
                 .params(INCLUDES)
                 .params(&[
@@ -106,11 +107,19 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// What every sending route says.
 pub(super) fn sending(operation: &'static str, summary: &'static str) -> Doc {
-    doc(operation, summary).params(&[IDEMPOTENCY_KEY]).answers::<wire::Sent>().fails(&[404, 409, 422])
+    doc(operation, summary).params(&[IDEMPOTENCY_KEY]).answers::<wire::Sent>().fails(&[
+        Code::DomainNotVerified,
+        Code::MessageRejected,
+        Code::InboxPaused,
+        Code::Conflict,
+        Code::RaceCondition,
+        Code::Unprocessable,
+    ])
 }
 
 body_type! {
     /// A message to send.
+    #[schemars(extend("examples" = [{ "to": "ada@example.com", "subject": "Hello", "text": "Hello Ada" }]))]
     NewMessage {
         /// `name@host` or `Name <name@host>`; at most 50 recipients over `to`, `cc` and `bcc`.
         to: Option<OneOrMany>,
@@ -140,6 +149,7 @@ body_type! {
 
 body_type! {
     /// An answer to a message.
+    #[schemars(extend("examples" = [{ "text": "Thank you" }]))]
     NewReply {
         /// Recipients, instead of the sender of the message.
         to: Option<OneOrMany>,
@@ -171,6 +181,7 @@ body_type! {
 
 body_type! {
     /// An answer to everybody on a message.
+    #[schemars(extend("examples" = [{ "text": "Thank you all" }]))]
     NewReplyToAll {
         /// Where answers should go.
         reply_to: Option<OneOrMany>,
@@ -213,6 +224,7 @@ body_type! {
 
 body_type! {
     /// Which messages.
+    #[schemars(extend("examples" = [{ "message_ids": ["<1@example.com>", "<2@example.com>"] }]))]
     BatchGetMessages {
         /// No id twice.
         #[schemars(length(min = 1, max = limits::BATCH_GET_IDS))]
@@ -222,6 +234,7 @@ body_type! {
 
 body_type! {
     /// Which messages, and which labels.
+    #[schemars(extend("examples" = [{ "message_ids": ["<1@example.com>", "<2@example.com>"], "add_labels": "done" }]))]
     BatchUpdateMessages {
         /// No id twice.
         #[schemars(length(min = 1, max = limits::BATCH_UPDATE_IDS))]
@@ -235,6 +248,7 @@ body_type! {
 
 body_type! {
     /// Labels to put on and to take off.
+    #[schemars(extend("examples" = [{ "add_labels": ["done"], "remove_labels": ["unread"] }]))]
     pub(super) LabelsChange {
         /// Labels to put on.
         add_labels: Option<OneOrMany>,
@@ -256,7 +270,8 @@ async fn list(request: Request) -> Result<Reply> {
         recipients: substrings(&mut query, "to"),
         subjects: substrings(&mut query, "subject"),
     };
-    let rules = if substrings.is_empty() { Rules::LIST } else { Rules::FILTERED };
+    // messages.md §3: with text filters the order stays newest first.
+    let rules = if substrings.is_empty() { Rules::LIST } else { Rules::FILTERED.newest_first() };
     let paging = query.page(rules)?;
     let page = request
         .app
@@ -285,15 +300,8 @@ pub(super) fn visible(query: &mut Query) -> podmail_domain::label::Restricted {
 /// Case-insensitive substrings that all have to match.
 pub(super) fn substrings(query: &mut Query, name: &str) -> Vec<String> {
     let values = query.list(name);
-    if values.len() > limits::FILTER_VALUES {
-        query.issue(Issue::too_big([name.into()], "array", limits::FILTER_VALUES));
-    }
-    for (n, value) in values.iter().enumerate() {
-        if value.is_empty() {
-            query.issue(Issue::too_small([name.into(), n.into()], "string", 1));
-        } else if value.chars().count() > limits::FILTER_CHARS {
-            query.issue(Issue::too_big([name.into(), n.into()], "string", limits::FILTER_CHARS));
-        }
+    for (n, _) in values.iter().enumerate().filter(|(_, value)| value.is_empty()) {
+        query.issue(Issue::too_small([name.into(), n.into()], "string", 1));
     }
     values.iter().map(|value| lowered(value)).collect()
 }
@@ -517,7 +525,7 @@ pub(super) fn files(fields: &mut Fields, name: &str) -> Vec<AttachmentInput> {
             content: attachment.string("content", Text::any()),
             url: attachment.string("url", Text::upto(8192)),
             // A NUL in a name becomes `_` rather than vanishing.
-            filename: attachment.raw("filename").and_then(Value::as_str).map(str::to_owned),
+            filename: attachment.string("filename", Text::any().keeping_nul()),
             content_type: attachment.string("content_type", Text::any()),
             content_disposition: attachment.string("content_disposition", Text::any()),
             content_id: attachment.string("content_id", Text::any()),

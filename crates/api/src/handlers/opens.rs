@@ -1,7 +1,7 @@
 //! The invisible image of tracked mail. Every token gets the same image: whoever tries tokens learns nothing.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use podmail_app::Result;
 
 use crate::describe::doc;
@@ -21,7 +21,10 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn image(request: Request) -> Result<Reply> {
     let token = request.param("token");
-    if let Err(error) = request.app.note_open(token.strip_suffix(".gif").unwrap_or(token)).await {
+    // Who asks for the head alone shows nothing to anybody.
+    if request.method != Method::HEAD
+        && let Err(error) = request.app.note_open(token.strip_suffix(".gif").unwrap_or(token)).await
+    {
         // Readers of mail have no use for an error page; the next fetch counts instead.
         tracing::warn!(error = %error, "an open could not be recorded");
     }

@@ -4,6 +4,7 @@ use podmail_api_types::organizations::{Organization, OrganizationLabs};
 use podmail_app::Result;
 
 use crate::describe::doc;
+use crate::error::Code;
 use crate::request::{Reply, Request};
 use crate::route::{Needs, Route};
 
@@ -20,7 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
             doc("organizations.join_labs", "Join Labs")
                 .about("For the whole organization. A second time changes nothing; only the operator can undo it.")
                 .answers::<OrganizationLabs>()
-                .fails(&[400, 409]),
+                .fails(&[Code::ValidationError, Code::Forbidden, Code::Conflict]),
         ),
     ]
 }

@@ -5,6 +5,7 @@ use podmail_app::Result;
 use podmail_domain::{Permission, limits};
 
 use crate::describe::{ClientId, body_type, doc};
+use crate::error::Code;
 use crate::fields::Text;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -28,13 +29,14 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete("/v0/pods/{pod_id}", Permission::PodDelete, delete).describe(
             doc("pods.delete", "Delete a pod")
                 .about("With everything in it. The default pod cannot be deleted.")
-                .fails(&[409]),
+                .fails(&[Code::CannotDelete]),
         ),
     ]
 }
 
 body_type! {
     /// A new pod.
+    #[schemars(extend("examples" = [{ "name": "Customer 1" }]))]
     CreatePod {
         /// For people; made up when left out.
         #[schemars(length(min = 1, max = limits::NAME_CHARS))]

@@ -10,6 +10,7 @@ use super::messages::{
     BODY, LabelsChange, TEXT_OF_FILE, label_change, labels, readable, substrings, visible,
 };
 use crate::describe::{AFTER, BEFORE, INCLUDES, LABELS, Param, Shape, doc};
+use crate::error::Code;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
 use crate::route::Route;
@@ -52,7 +53,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .about("At least one label is needed.")
             .body::<LabelsChange>()
             .answers::<ThreadUpdate>()
-            .fails(&[422]),
+            .fails(&[Code::Unprocessable]),
     );
     let delete = Route::delete("/v0/threads/{thread_id}", MessageDelete, delete)
         .describe(doc("threads.delete", "Delete a thread").about("With its messages."));

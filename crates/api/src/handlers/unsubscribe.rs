@@ -2,8 +2,8 @@
 //! showing anything; people who open one get a page with one button. Looking changes nothing, for scanners look.
 
 use http::{HeaderValue, StatusCode, header};
-use podmail_app::unsubscribe::is_one_click;
-use podmail_app::{Error, Issue, Result};
+use podmail_app::unsubscribe::{Subscription, is_one_click};
+use podmail_app::{Error, Result};
 
 use crate::describe::{body_type, doc};
 use crate::request::{Reply, Request};
@@ -13,7 +13,7 @@ body_type! {
     /// What a mail program posts to unsubscribe.
     OneClick {
         /// `One-Click`.
-        #[schemars(rename = "List-Unsubscribe")]
+        #[schemars(rename = "List-Unsubscribe", extend("enum" = ["One-Click"]))]
         list_unsubscribe: String,
     }
 }
@@ -37,9 +37,25 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
+/// What a link is about; people in a browser get a page where it is none.
+async fn subscription(request: &Request) -> Result<std::result::Result<Subscription, Reply>> {
+    match request.app.subscription(request.param("token")).await {
+        Err(Error::NotFound(_)) => Ok(Err(html(
+            StatusCode::NOT_FOUND,
+            "This link does not work",
+            "<p>It may have been cut: open it from the message again, or answer the message and ask to be taken off.</p>",
+        ))),
+        found => found.map(Ok),
+    }
+}
+
 async fn page(request: Request) -> Result<Reply> {
-    let subscription = request.app.subscription(request.param("token")).await?;
+    let subscription = match subscription(&request).await? {
+        Ok(subscription) => subscription,
+        Err(page) => return Ok(page),
+    };
     Ok(html(
+        StatusCode::OK,
         "Unsubscribe",
         &format!(
             "<p>Stop further mail to <b>{}</b> from this sender?</p>\n\
@@ -50,20 +66,27 @@ async fn page(request: Request) -> Result<Reply> {
 }
 
 async fn click(request: Request) -> Result<Reply> {
-    let subscription = request.app.subscription(request.param("token")).await?;
+    let subscription = match subscription(&request).await? {
+        Ok(subscription) => subscription,
+        Err(page) => return Ok(page),
+    };
     if !is_one_click(request.header("content-type").unwrap_or_default(), &request.body) {
-        let message = "Expected a form with List-Unsubscribe=One-Click";
-        return Err(Error::invalid(Issue::custom(["List-Unsubscribe".into()], message)));
+        return Ok(html(
+            StatusCode::BAD_REQUEST,
+            "Nothing was changed",
+            "<p>Expected a form with <code>List-Unsubscribe=One-Click</code>: open the link and use its button.</p>",
+        ));
     }
     request.app.unsubscribe(&subscription).await?;
     Ok(html(
+        StatusCode::OK,
         "Unsubscribed",
         &format!("<p><b>{}</b> gets no further mail from this sender.</p>", escaped(&subscription.address)),
     ))
 }
 
 /// A page without scripts, that nothing outside of it can frame, see or remember.
-fn html(title: &str, body: &str) -> Reply {
+fn html(status: StatusCode, title: &str, body: &str) -> Reply {
     let text = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title></head>\n\
@@ -71,7 +94,7 @@ fn html(title: &str, body: &str) -> Reply {
     );
     let fixed = HeaderValue::from_static;
     Reply::Bytes {
-        status: StatusCode::OK,
+        status,
         content_type: fixed("text/html; charset=utf-8"),
         headers: vec![
             (

@@ -13,6 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use crate::describe::{ClientId, body_type, doc};
+use crate::error::Code;
 use crate::fields::{Fields, Text, type_name, wrong_type};
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
@@ -48,7 +49,8 @@ pub(crate) fn routes() -> Vec<Route> {
                          `pod_ids` and `inbox_ids` narrow what it hears of.",
                     )
                     .body::<NewWebhook>()
-                    .answers::<Webhook>(),
+                    .answers::<Webhook>()
+                    .fails(&[Code::NotFound, Code::AlreadyExists, Code::LimitExceeded]),
             ),
             Route::get(one, Permission::WebhookRead, get)
                 .describe(doc("webhooks.get", "Get a webhook").answers::<Webhook>()),
@@ -82,6 +84,7 @@ const WEBHOOK_CHANGE: &[&str] =
 
 body_type! {
     /// A new webhook.
+    #[schemars(extend("examples" = [{ "url": "https://example.com/hook", "event_types": ["message.received"] }]))]
     NewWebhook {
         /// Where events are posted to; `https`.
         #[schemars(length(max = limits::WEBHOOK_URL_CHARS))]
@@ -104,6 +107,7 @@ body_type! {
 
 body_type! {
     /// A change of a webhook.
+    #[schemars(extend("examples" = [{ "enabled": true }]))]
     WebhookChange {
         /// The complete new list; empty leaves it as it is.
         event_types: Option<Vec<EventName>>,
@@ -122,6 +126,7 @@ body_type! {
 
 body_type! {
     /// A change of a webhook's own headers.
+    #[schemars(extend("examples" = [{ "headers": { "x-team": "support" } }]))]
     HeadersChange {
         /// Headers to set.
         headers: Option<BTreeMap<String, String>>,

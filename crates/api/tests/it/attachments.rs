@@ -77,6 +77,8 @@ async fn a_sent_file_is_described_and_served_by_a_link() {
         members.remove("download_url");
         assert_eq!(members.remove("expires_at").unwrap(), "2026-03-01T10:00:00.000Z");
         assert_eq!(got, want);
+        // "Every call makes new URLs", within one second too.
+        assert_ne!(desk.get(&file(&path, &id)).await["download_url"], url);
         let answer = desk.download(&url).await;
         assert_eq!((answer.status, answer.text.as_str()), (200, "hello"));
         for (name, value) in [
@@ -92,14 +94,38 @@ async fn a_sent_file_is_described_and_served_by_a_link() {
         let at = forged.len() - 5;
         forged[at] = if forged[at] == 'A' { 'B' } else { 'A' };
         let forged: String = forged.into_iter().collect();
-        assert_eq!(desk.download(&json!(forged)).await.status, 403);
+        let bad = desk.download(&json!(forged)).await;
         desk.world.clock.advance(Duration::from_secs(3600));
-        assert_eq!(desk.download(&url).await.status, 403);
+        for answer in [bad, desk.download(&url).await] {
+            assert_eq!((answer.status, answer.code()), (403, "forbidden"));
+            let fix = answer.body["fix"].as_str().unwrap();
+            assert!(fix.contains("get a fresh one"), "{fix}");
+        }
         // attachments.md check 19
         let url = desk.get(&file(&path, &id)).await["download_url"].clone();
         assert_eq!(desk.download(&url).await.status, 200);
         assert_eq!(desk.call(Method::DELETE, &path, &Value::Null).await.status, 204);
         assert_eq!(desk.download(&url).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn members_of_a_file_have_to_be_texts() {
+    for desk in Mailbox::each().await {
+        for name in ["content", "url", "filename", "content_type", "content_disposition", "content_id"] {
+            let mut bad = json!({ "content": "eA==" });
+            bad[name] = json!(5);
+            let body =
+                json!({ "to": "a@x.test", "attachments": [{ "content": "eA==", "filename": null }, bad] });
+            for path in ["/messages/send", "/drafts"] {
+                let answer = desk.post(path, &body).await;
+                assert_eq!(answer.status, 400, "{path} {name}: {}", answer.text);
+                let issue = &answer.body["errors"][0];
+                assert_eq!(issue["code"], "invalid_type", "{path}: {issue}");
+                assert_eq!(issue["path"], json!(["attachments", 1, name]), "{path}");
+                assert_eq!((&issue["expected"], &issue["received"]), (&json!("string"), &json!("number")));
+            }
+        }
     }
 }
 

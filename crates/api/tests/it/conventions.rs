@@ -249,3 +249,57 @@ async fn a_page_is_asked_for_with_a_number_and_a_token_of_the_same_list() {
         );
     }
 }
+
+#[tokio::test]
+async fn several_idempotency_keys_are_refused_unless_they_are_the_same() {
+    let world = World::new(|_| {}).await;
+    let (scope, key) = world.organization("one").await;
+    world.inbox(&scope, "desk@mail.test").await;
+    for (second, status) in [("k2", 400), ("k1", 200)] {
+        let request = Request::post("/v0/inboxes/desk@mail.test/messages/send")
+            .header("authorization", format!("Bearer {key}"))
+            .header("idempotency-key", "k1")
+            .header("idempotency-key", second)
+            .body(Full::from(json!({ "to": "a@x.test", "text": "x" }).to_string()))
+            .unwrap();
+        let answer = world.send(request).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        if status == 400 {
+            assert_eq!(answer.body["errors"][0]["path"], json!(["Idempotency-Key"]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_to_a_known_organization_tells_what_is_left_of_its_limit() {
+    let world = World::new(|settings| settings.requests_per_second = 5).await;
+    let (_, key) = world.organization("one").await;
+    for (path, remaining) in [("/v0/inboxes", "9"), ("/v0/no/such/route", "8"), ("/v0/inboxes", "7")] {
+        let answer = world.get(path, &key).await;
+        assert_eq!(answer.headers["x-ratelimit-limit"], "10", "{path}");
+        assert_eq!(answer.headers["x-ratelimit-remaining"], remaining, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_is_too_long_is_reported_once() {
+    let world = World::new(|_| {}).await;
+    let (scope, key) = world.organization("one").await;
+    world.inbox(&scope, "desk@mail.test").await;
+    let long = "x".repeat(1025);
+    for (path, name) in [("/v0/inboxes/desk@mail.test/messages", "from"), ("/v0/threads", "senders")] {
+        let answer = world.get(&format!("{path}?{name}={long}"), &key).await;
+        assert_eq!(
+            (answer.status, answer.body["errors"].as_array().unwrap().len()),
+            (400, 1),
+            "{}",
+            answer.text
+        );
+        assert_eq!(answer.body["errors"][0]["path"], json!([name, 0]));
+    }
+    // conventions.md §3: 0 to 9 digits of a second's fraction.
+    for (digits, status) in [("123456789", 200), ("1234567891", 400)] {
+        let path = format!("/v0/threads?before=2026-03-01T09:30:00.{digits}Z");
+        assert_eq!(world.get(&path, &key).await.status, status, "{digits}");
+    }
+}

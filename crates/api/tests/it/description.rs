@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use http::{Request, header};
+use http::{Method, Request, header};
 use http_body_util::Full;
 use podmail_api::operations;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::World;
+use crate::mailbox::{DESK, Mailbox, segment};
 
 async fn document() -> Value {
     let world = World::new(|_| {}).await;
@@ -83,7 +84,7 @@ async fn the_pages_for_language_models_name_every_operation_and_their_links_lead
             links += 1;
         }
     }
-    assert_eq!(links, 5);
+    assert_eq!(links, 6);
 }
 
 #[tokio::test]
@@ -158,4 +159,129 @@ async fn every_described_member_is_read_and_every_described_parameter_is_checked
         }
     }
     assert!(members > 50 && parameters > 50, "{members} members and {parameters} parameters were tried");
+}
+
+#[tokio::test]
+async fn links_of_the_documentation_lead_somewhere() {
+    let world = World::new(|settings| settings.docs_url = format!("{}/docs", settings.public_url)).await;
+    let get = async |path: &str| world.send(Request::get(path).body(Full::default()).unwrap()).await;
+    let server = world.app.settings().public_url.clone();
+    let document = get("/openapi.json").await.body;
+    let index = document["externalDocs"]["url"].as_str().unwrap().strip_prefix(&server).unwrap().to_owned();
+    let page = get(&index).await;
+    assert_eq!(
+        (page.status, page.headers[header::CONTENT_TYPE].to_str().unwrap()),
+        (200, "text/html; charset=utf-8")
+    );
+    let links: Vec<&str> =
+        page.text.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(links.len() > 6, "{links:?}");
+    for link in links {
+        let path = link.strip_prefix(&server).unwrap();
+        let page = get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        for target in page.text.split("](").skip(1).filter(|_| path.ends_with(".md")) {
+            let target = target.split([')', '#']).next().unwrap();
+            if !target.is_empty() && !target.contains(':') {
+                assert_eq!(get(&format!("/docs/{target}")).await.status, 200, "{path}: {target}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_example_for_language_models_is_a_request_that_the_server_takes() {
+    let desk = Mailbox::new().await;
+    desk.mail("Message-ID: <1@example.com>\nFrom: ada@example.com", "x").await;
+    let made = async |path: &str, body: Value, id: &str| {
+        let answer = desk.world.call(&Method::POST, path, Some(&desk.key), &body.to_string()).await;
+        answer.body[id].as_str().unwrap_or_else(|| panic!("{path}: {}", answer.text)).to_owned()
+    };
+    let inbox = format!("/v0/inboxes/{DESK}");
+    let hook =
+        json!({ "url": "https://hook.test/", "event_types": ["message.received"], "inbox_ids": [DESK] });
+    let pod = desk.organization.organization().to_string();
+    let path = |template: &str, ids: &[(&str, String)]| {
+        ids.iter().fold(template.to_owned(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
+    };
+    let full = desk.world.send(Request::get("/llms-full.txt").body(Full::default()).unwrap()).await.text;
+    let mut tried = 0;
+    for section in full.split("\n### ").filter(|section| section.contains("\n  -d '")) {
+        let (_, rest) = section.split_once("curl -X ").unwrap();
+        let (method, rest) = rest.split_once(" '").unwrap();
+        let (url, rest) = rest.split_once('\'').unwrap();
+        let sample = rest.split_once("-d '").unwrap().1.split('\'').next().unwrap();
+        let template = url.strip_prefix(desk.world.app.settings().public_url.as_str()).unwrap();
+        // Looked at by itself: its link is not to be had here.
+        if template == "/u/{token}" {
+            assert!(!section.contains("Authorization"), "{section}");
+            assert_eq!(sample, "List-Unsubscribe=One-Click");
+            continue;
+        }
+        assert!(section.contains("-H \"Authorization: Bearer $KEY\""), "{section}");
+        tried += 1;
+        let below =
+            template.split("/webhooks").next().unwrap().replace("{inbox_id}", DESK).replace("{pod_id}", &pod);
+        let keys =
+            template.split("/api-keys").next().unwrap().replace("{inbox_id}", DESK).replace("{pod_id}", &pod);
+        let domains = template.split("/domains").next().unwrap().replace("{pod_id}", &pod);
+        let mut ids = vec![
+            ("inbox_id", DESK.to_owned()),
+            ("pod_id", pod.clone()),
+            ("message_id", segment("<1@example.com>")),
+            ("direction", "send".to_owned()),
+            ("type", "block".to_owned()),
+        ];
+        if template.contains("{thread_id}") {
+            let id = desk.message("<1@example.com>").await["thread_id"].as_str().unwrap().to_owned();
+            ids.push(("thread_id", id));
+        }
+        if template.contains("{draft_id}") {
+            let draft = json!({ "to": "a@x.test", "text": "x" });
+            ids.push(("draft_id", made(&format!("{inbox}/drafts"), draft, "draft_id").await));
+        }
+        if template.contains("{webhook_id}") {
+            ids.push(("webhook_id", made(&format!("{below}/webhooks"), hook.clone(), "webhook_id").await));
+        }
+        if template.contains("{api_key_id}") {
+            ids.push(("api_key_id", made(&format!("{keys}/api-keys"), json!({}), "api_key_id").await));
+        }
+        if template.contains("{domain_id}") {
+            let name = json!({ "domain": format!("d{tried}.test") });
+            ids.push(("domain_id", made(&format!("{domains}/domains"), name, "domain_id").await));
+        }
+        let method: Method = method.parse().unwrap();
+        let answer = desk.world.call(&method, &path(template, &ids), Some(&desk.key), sample).await;
+        // What exists by now is refused for that, not for the example.
+        let there = answer.code() == "already_exists";
+        assert!(answer.status < 300 || there, "{method} {template} {sample}: {}", answer.text);
+    }
+    assert!(tried > 25, "{tried}");
+}
+
+#[tokio::test]
+async fn operations_name_the_errors_that_they_answer() {
+    let full = {
+        let world = World::new(|_| {}).await;
+        world.send(Request::get("/llms-full.txt").body(Full::default()).unwrap()).await.text
+    };
+    let section = |id: &str| {
+        let from = full.split(&format!("\n### {id}\n")).nth(1).unwrap();
+        from.split("\n### ").next().unwrap().to_owned()
+    };
+    for (id, has, lacks) in [
+        ("auth_me", "- 401: `missing_authorization`", "message_rejected"),
+        (
+            "inboxes_messages_send",
+            "- 403: `missing_permission`, `domain_not_verified`, `message_rejected`, `inbox_paused`\n",
+            "query_range",
+        ),
+        ("downloads_get", "- 403: `forbidden`\n", "Authorization"),
+        ("inboxes_list", "- 400: `validation_error`\n", "query_range_too_wide"),
+        ("pods_list", "- 403: `missing_permission`, `forbidden`\n", "resource_taken"),
+    ] {
+        let section = section(id);
+        assert!(section.contains(has), "{id}: {section}");
+        assert!(!section.contains(lacks), "{id}: {section}");
+    }
 }

@@ -41,6 +41,7 @@ mod objects;
 mod opens;
 mod public_keys;
 mod readable;
+mod refusals;
 mod reports;
 mod sdk;
 mod search;

@@ -7,7 +7,7 @@ use podmail_store::{Domain, DomainStatus};
 
 use super::check::{self, PROBE_TIMEOUT};
 use super::records::{Purpose, current};
-use crate::error::{Error, Result};
+use crate::error::{Error, Explained, Result};
 use crate::{App, Caller};
 
 /// Companies by the names below which their name servers lie.
@@ -44,7 +44,10 @@ impl App {
     pub async fn domain_setup_link(&self, caller: &Caller, domain_id: &str) -> Result<SetupLink> {
         let domain = self.stored_domain(&caller.scope, domain_id).await?;
         if domain.status == DomainStatus::Verified {
-            return Err(Error::WrongState(format!("{} is verified already", domain.domain)));
+            return Err(Error::WrongState(Explained {
+                message: format!("{} is verified already", domain.domain),
+                fix: "Nothing is left to do: its records are in place.",
+            }));
         }
         if !check::answers(self.resolver(), &domain.domain).await {
             return Err(Error::Unprocessable(format!("No name server answers for {}", domain.domain)));

@@ -88,6 +88,7 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         | Error::MissingPermission(_)
         | Error::SubscriptionForbidden(_)
         | Error::ScopeForbidden
+        | Error::BadLink
         | Error::NotOffered(_)
         | Error::WrongState(_)
         | Error::PermissionEscalation { .. }
