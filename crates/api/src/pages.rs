@@ -72,10 +72,14 @@ impl Pages {
 
     /// Whether the description of a route, by its position in the table, names an error.
     pub(crate) fn describes(&self, route: usize, code: Code) -> bool {
-        // What any request can meet, whatever it is about.
+        // What any request can meet, whatever it is about: broken chunks of a body that nobody asked for, for one.
         if matches!(
             code,
-            Code::PayloadTooLarge | Code::RateLimitExceeded | Code::RaceCondition | Code::ResourceDeleting
+            Code::ValidationError
+                | Code::PayloadTooLarge
+                | Code::RateLimitExceeded
+                | Code::RaceCondition
+                | Code::ResourceDeleting
         ) {
             return true;
         }

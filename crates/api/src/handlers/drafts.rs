@@ -57,7 +57,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 .about("With `send_at` it is sent at that time, and needs the permission `draft_send` too.")
                 .body::<NewDraft>()
                 .answers::<FullDraft>()
-                .fails(&[Code::AlreadyExists, Code::Unprocessable]),
+                .fails(&[Code::AlreadyExists, Code::MessageRejected, Code::Unprocessable]),
         ),
         Route::patch("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftUpdate, update).describe(
             doc("drafts.update", "Change a draft")
@@ -65,7 +65,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 .body::<DraftChange>()
                 .not_null(&["add_attachments", "remove_attachments"])
                 .answers::<FullDraft>()
-                .fails(&[Code::Conflict]),
+                .fails(&[Code::MessageRejected, Code::Conflict]),
         ),
         Route::delete("/v0/inboxes/{inbox_id}/drafts/{draft_id}", DraftDelete, delete)
             .describe(doc("drafts.delete", "Delete a draft").fails(&[Code::Conflict])),

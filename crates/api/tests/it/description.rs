@@ -198,8 +198,7 @@ async fn every_example_for_language_models_is_a_request_that_the_server_takes() 
         answer.body[id].as_str().unwrap_or_else(|| panic!("{path}: {}", answer.text)).to_owned()
     };
     let inbox = format!("/v0/inboxes/{DESK}");
-    let hook =
-        json!({ "url": "https://hook.test/", "event_types": ["message.received"], "inbox_ids": [DESK] });
+    let hook = json!({ "url": "https://hook.test/", "event_types": ["message.received"] });
     let pod = desk.organization.organization().to_string();
     let path = |template: &str, ids: &[(&str, String)]| {
         ids.iter().fold(template.to_owned(), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
