@@ -7,6 +7,8 @@ use std::fmt;
 
 use mail_parser::{Addr, Address, HeaderValue, parsers::MessageStream};
 
+use crate::words;
+
 /// Longest local part in bytes (RFC 5321 section 4.5.3.1.1).
 const MAX_LOCAL: usize = 64;
 /// Longest address in bytes (RFC 5321 section 4.5.3.1.3, less the angle brackets).
@@ -194,7 +196,8 @@ fn label_valid(label: &str) -> bool {
 
 /// The mailboxes of a received header value (`value` ends with a line feed); groups are flattened.
 pub(crate) fn received(value: &[u8]) -> Vec<Mailbox> {
-    let HeaderValue::Address(parsed) = MessageStream::new(value).parse_address() else {
+    let value = words::normalized(value);
+    let HeaderValue::Address(parsed) = MessageStream::new(&value).parse_address() else {
         return Vec::new();
     };
     // The parser takes a quoted local part for a name.
@@ -211,6 +214,11 @@ pub(crate) fn received(value: &[u8]) -> Vec<Mailbox> {
 fn from_wire(addr: &Addr<'_>, quoted_local: bool) -> Option<Mailbox> {
     let name = addr.name.as_deref().map(clean).filter(|name| !name.is_empty());
     let address = addr.address.as_deref().map(clean).unwrap_or_default();
+    // A route (RFC 5322 section 4.4) leads to the address behind it.
+    let address = match address.strip_prefix('@').and_then(|rest| rest.rsplit_once(':')) {
+        Some((_, target)) if target.contains('@') => target.to_owned(),
+        _ => address,
+    };
     match (address.rsplit_once('@'), name) {
         (Some(("", domain)), Some(local)) if quoted_local => {
             Some(Mailbox { name: None, address: format!("\"{local}\"@{}", domain.to_lowercase()) })
@@ -228,7 +236,7 @@ fn from_wire(addr: &Addr<'_>, quoted_local: bool) -> Option<Mailbox> {
 }
 
 /// Control characters become spaces, so that no display name can fake a line; runs of white space become one.
-fn clean(s: &str) -> String {
+pub(crate) fn clean(s: &str) -> String {
     let spaced: String = s.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }

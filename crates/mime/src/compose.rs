@@ -300,8 +300,18 @@ fn wrap<'m>(kind: &'static str, root: Tree<'m>, rest: Vec<Tree<'m>>) -> Tree<'m>
 
 fn file(out: &mut Vec<u8>, part: &OutgoingPart, boundary_stem: &str) {
     let name = part.filename.as_deref().map(clean_filename).filter(|name| !name.is_empty());
-    let content_type = typed(&part.content_type, name.as_deref());
+    let mut content_type = typed(&part.content_type, name.as_deref());
+    let mut name = name;
+    // An attached message must not be encoded (RFC 2046 section 5.2.1): one that cannot travel as it is becomes a file.
     let is_message = content_type.c_type == "message/rfc822";
+    let travels = is_message && plain_lines(&part.bytes, boundary_stem);
+    if is_message && !travels {
+        let stem = name.unwrap_or_else(|| "message".to_owned());
+        let is_eml = std::path::Path::new(&stem).extension().is_some_and(|own| own.eq_ignore_ascii_case("eml"));
+        let named = if is_eml { stem } else { clean_filename(&format!("{stem}.eml")) };
+        content_type = typed("application/octet-stream", Some(&named));
+        name = Some(named);
+    }
     out.extend_from_slice(b"Content-Type: ");
     content_type.write_header(out, "Content-Type: ".len());
     let mut disposition = ContentType::new(part.disposition.as_str());
@@ -315,8 +325,7 @@ fn file(out: &mut Vec<u8>, part: &OutgoingPart, boundary_stem: &str) {
             id.chars().filter(|c| !c.is_control() && !c.is_whitespace() && !matches!(c, '<' | '>')).collect();
         ids(out, "Content-ID", &[format!("<{id}>")]);
     }
-    // An attached message must not be encoded (RFC 2046 section 5.2.1), if it can be avoided.
-    if is_message && plain_lines(&part.bytes, boundary_stem) {
+    if travels {
         out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
         out.extend_from_slice(&part.bytes);
         return;

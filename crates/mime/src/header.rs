@@ -4,9 +4,7 @@
 
 use std::{borrow::Cow, cell::Cell};
 
-use mail_parser::{HeaderValue, parsers::MessageStream};
-
-use crate::{Mailbox, address};
+use crate::{Mailbox, address, words};
 
 /// Most fields of one header block that are looked at.
 const MAX_FIELDS: usize = 1_000;
@@ -54,9 +52,11 @@ pub(crate) fn split(raw: &[u8], start: usize, in_part: bool) -> Header<'_> {
         if in_part && line.starts_with(b"--") {
             break;
         }
-        let is_envelope = at == start && (line.starts_with(b"From ") || line.starts_with(b">From "));
-        let colon = if is_envelope { None } else { field_name(line) };
-        if colon.is_none() && !is_envelope {
+        let colon = field_name(line);
+        // Where a mailbox file had its mark, or a line that is no field among those that are.
+        let is_envelope = line.starts_with(b"From ") || line.starts_with(b">From ");
+        let skipped = is_envelope || !fields.is_empty() && is_plain_field(raw, first_end);
+        if colon.is_none() && !skipped {
             break;
         }
         let mut end = first_end;
@@ -88,6 +88,14 @@ fn field_name(line: &[u8]) -> Option<usize> {
     (!name.is_empty() && !name.iter().any(|b| b.is_ascii_whitespace())).then_some(colon)
 }
 
+/// Whether the line that begins at `at` is a field of a usual name.
+fn is_plain_field(raw: &[u8], at: usize) -> bool {
+    let line = raw.get(at..line_end(raw, at)).unwrap_or_default();
+    let name = field_name(line).and_then(|colon| line.get(..colon)).unwrap_or_default();
+    !name.is_empty() && name.contains(&b'-') && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
+        || ["from", "to", "cc", "subject", "date"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// The parsers want a line feed at the end.
 fn terminated(value: &[u8]) -> Cow<'_, [u8]> {
     if value.ends_with(b"\n") {
@@ -112,13 +120,11 @@ impl<'x> Header<'x> {
 
     /// Decoded text of a field; `None` when empty.
     pub(crate) fn text(&self, field: &Field<'x>) -> Option<String> {
-        if !self.may_decode(&field.value) {
-            return Some(unfolded(&field.value)).filter(|text| !text.is_empty());
-        }
-        let HeaderValue::Text(text) = MessageStream::new(&field.value).parse_unstructured() else {
-            return None;
-        };
-        Some(without_nul(text.trim())).filter(|text| !text.is_empty())
+        let text = words::decoded(&field.value);
+        // No word can fake a line.
+        let odd = |c: char| c.is_control() && c != '\t';
+        let text = if text.contains(odd) { address::clean(&text) } else { text.trim().to_owned() };
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// Mailboxes of all fields of that name.
@@ -129,10 +135,13 @@ impl<'x> Header<'x> {
             .collect()
     }
 
-    /// The first mailbox of the last field of that name.
+    /// The first mailbox of the last field of that name, one with an address if there is any: a comma in a name that is not
+    /// quoted parts it.
     pub(crate) fn mailbox(&self, name: &str) -> Option<Mailbox> {
         let field = self.last(name).filter(|field| self.may_decode(&field.value))?;
-        address::received(&field.value).into_iter().next()
+        let all = address::received(&field.value);
+        let whole = all.iter().position(|mailbox| mailbox.address.contains('@'));
+        all.into_iter().nth(whole.unwrap_or(0))
     }
 
     /// Takes the cost of decoding this value from the block's allowance.

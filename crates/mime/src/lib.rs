@@ -24,6 +24,7 @@ mod report;
 mod sanitize;
 mod structure;
 mod subject;
+mod words;
 
 pub use address::{AddressError, Mailbox};
 pub use compose::{Outgoing, OutgoingPart, build, format_date};

@@ -70,6 +70,8 @@ pub struct Part {
     pub filename: Option<String>,
     /// `type/subtype` in lower case.
     pub content_type: Option<String>,
+    /// The whole Content-Type with its parameters, for passing the part on.
+    pub declared_type: Option<String>,
     /// How the sender wants it shown.
     pub disposition: Disposition,
     /// Without angle brackets.
@@ -193,7 +195,8 @@ fn body_kind(leaf: &Leaf<'_>) -> Option<BodyKind> {
 
 fn body(leaf: &Leaf<'_>) -> String {
     let content = &leaf.content;
-    let text = decode::text(content.encoding, content.charset.as_deref(), leaf.body);
+    let html = content.mime_type.as_deref() == Some("text/html");
+    let text = decode::text(content.encoding, content.charset.as_deref(), leaf.body, html);
     if content.flowed && content.mime_type.as_deref() == Some("text/plain") {
         flowed::unflow(&text, content.delsp)
     } else {
@@ -232,6 +235,7 @@ fn attachment(index: u32, leaf: &Leaf<'_>) -> Part {
         index,
         filename,
         content_type,
+        declared_type: content.declared.clone(),
         disposition,
         content_id: content.content_id.clone(),
         size: decode::decoded_len(content.encoding, leaf.body),

@@ -2,7 +2,7 @@
 
 use mail_parser::DateTime;
 
-use crate::html;
+use crate::{html, sanitize_html};
 
 /// Latest time that is printed: the end of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
@@ -33,21 +33,27 @@ pub struct Quoted<'a> {
 impl Quoted<'_> {
     /// Text body, or the HTML one with its tags stripped.
     fn as_text(&self) -> Option<String> {
-        self.text.map(str::to_owned).or_else(|| self.html.map(html::to_text))
+        self.text.map(str::to_owned).or_else(|| self.html.map(html::to_text_with_links))
     }
 
-    /// HTML body without the document around it, or the text one escaped.
+    /// HTML body without the document around it, or the text one escaped. Sanitised, so that nobody's script travels on
+    /// under our name and no tag of it ends the quote.
     fn as_html(&self) -> Option<String> {
-        self.html.map(|html| html::inner(html).into_owned()).or_else(|| self.text.map(html::from_text))
+        self.html.map(sanitize_html).or_else(|| self.text.map(html::from_text))
     }
 
     fn attribution(&self) -> String {
-        format!("On {}, {} wrote:", time(self.date), self.from)
+        let from = if self.from.trim().is_empty() { "someone" } else { self.from };
+        format!("On {}, {from} wrote:", time(self.date))
     }
 
     /// Name and value of the lines under the divider.
     fn fields(&self) -> Vec<(&'static str, String)> {
-        let mut fields = vec![("From", self.from.to_owned()), ("Date", time(self.date))];
+        let mut fields = Vec::new();
+        if !self.from.trim().is_empty() {
+            fields.push(("From", self.from.to_owned()));
+        }
+        fields.push(("Date", time(self.date)));
         fields.push(("Subject", self.subject.unwrap_or_default().to_owned()));
         for (name, list) in [("To", self.to), ("Cc", self.cc)] {
             if !list.is_empty() {
@@ -184,6 +190,27 @@ mod tests {
                  9:30 AM UTC, Bob &lt;b@x.test&gt; wrote:<br></div>{BLOCKQUOTE}a &lt; b<br>\nc</blockquote></div>"
             )
         );
+    }
+
+    #[test]
+    fn nothing_in_the_original_runs_or_leaves_the_quote() {
+        let hostile = "</div></blockquote><p onclick=x()>hi</p><script>alert(1)</script></div><div>open";
+        let original = "<p>hi</p><div>open</div>";
+        let q = quoted(None, Some(hostile), &[]);
+        let reply = reply_html("<p>Thanks</p>", &q);
+        assert!(reply.ends_with(&format!("{BLOCKQUOTE}{original}</blockquote></div>")), "{reply}");
+        let forward = forward_html(None, &q);
+        assert!(forward.ends_with(&format!("</div><br>{original}</div>")), "{forward}");
+    }
+
+    #[test]
+    fn a_message_without_a_sender_is_quoted_without_a_gap() {
+        let q = Quoted { from: "", ..quoted(Some("a"), None, &[]) };
+        assert_eq!(
+            reply_text("Thanks", &q),
+            "Thanks\n\nOn Wed, Mar 4, 2026 at 9:30 AM UTC, someone wrote:\n> a\n"
+        );
+        assert!(forward_text(None, &q).starts_with(&format!("{DIVIDER}\nDate: ")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The tree builder's work grows with tags times depth, so a scan that never underestimates depth comes first; what is beyond
 //! the limits is shown as text.
 
-use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
+use std::{borrow::Cow, collections::HashSet, ops::Range, sync::LazyLock};
 
 use ammonia::Builder;
 
@@ -15,6 +15,22 @@ const MAX_DEPTH: usize = 512;
 const MAX_TAGS: usize = 200_000;
 /// Most attributes of one tag.
 const MAX_ATTRIBUTES: usize = 256;
+/// Larger documents are shown as text: a tree takes many times their bytes.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Writing a text or a value down looks, at each character to escape, ahead to the next bracket (html5ever 0.40). So many
+/// steps, as characters to escape times bytes, are bearable in one document without further care.
+const MAX_ESCAPE_WORK: usize = 500_000_000;
+/// The same for one value of an attribute, which goes if it needs more.
+const MAX_VALUE_WORK: usize = 8_000_000;
+/// Bytes of a text after which it is parted in a document of many characters to escape.
+const PART_BYTES: usize = 2_048;
+/// Elements and parts that stand in a table outside of its cells are moved in front of it, where each is looked for among
+/// the others: so many at most.
+const MAX_MOVED: usize = 10_000;
+/// Emphasis that is left open is repeated in each paragraph below: so many repetitions at most.
+const MAX_REPEATED: usize = 1_000_000;
+/// Parts two texts, also where a table moves them together; the sanitiser knows no such element and drops it.
+const PARTING: &str = "<x-part></x-part>";
 /// No element that the scan knows has a longer name.
 const LONGEST_NAME: usize = 16;
 
@@ -80,15 +96,41 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// tables, and `cid:`, web and `data:image` sources. What a style sheet hid gets the attribute `hidden`. Documents beyond the limits come back as escaped text.
 #[must_use]
 pub fn sanitize_html(html: &str) -> String {
-    if within_limits(html.as_bytes()) {
-        SANITIZER.clean(&hidden::mark(html)).to_string()
-    } else {
-        html::from_text(&html::to_text(html))
+    let parts = if html.len() <= MAX_BYTES { scan(html.as_bytes()) } else { None };
+    match parts {
+        Some(parts) if parts.is_empty() => SANITIZER.clean(&hidden::mark(html)).to_string(),
+        Some(parts) => SANITIZER.clean(&hidden::mark(&parted(html, &parts))).to_string(),
+        None => html::from_text(&html::to_text(html)),
     }
+}
+
+/// Puts a [`PARTING`] at each of these places.
+fn parted(html: &str, at: &[usize]) -> String {
+    let mut out = String::with_capacity(html.len() + at.len() * PARTING.len());
+    let mut done = 0;
+    for &place in at {
+        out.push_str(html.get(done..place).unwrap_or_default());
+        out.push_str(PARTING);
+        done = place;
+    }
+    out.push_str(html.get(done..).unwrap_or_default());
+    out
+}
+
+/// Whether a byte of a text begins something that is written down as a reference, or may do so.
+fn is_escaped(b: u8) -> bool {
+    matches!(b, b'&' | 0xC2)
+}
+
+fn escape_work(text: &[u8]) -> usize {
+    text.iter().filter(|&&b| is_escaped(b)).count().saturating_mul(text.len())
 }
 
 /// Decides on one attribute, after the list of allowed ones.
 fn attribute<'v>(element: &str, name: &str, value: &'v str) -> Option<Cow<'v, str>> {
+    if escape_work(value.as_bytes()) > MAX_VALUE_WORK {
+        return None;
+    }
     match name {
         "style" => style(value),
         "href" | "src" | "cite" | "background" => {
@@ -193,15 +235,88 @@ fn is_treacherous(name: &[u8]) -> bool {
     matches!(name, b"svg" | b"math" | b"select" | b"template" | b"noscript" | b"frameset")
 }
 
-/// Scans the tags without building anything. Depth is never underestimated: an end tag counts only when it closes the
-/// innermost open element.
-fn within_limits(html: &[u8]) -> bool {
-    let mut open: Vec<&[u8]> = Vec::new();
-    let mut tags = 0;
-    let mut wary = false;
+/// What a scan knows at one place of a document.
+#[derive(Debug, Default)]
+struct Scan<'x> {
+    open: Vec<&'x [u8]>,
+    /// How many of those are emphasis.
+    emphasis: usize,
+    tags: usize,
+    /// See [`is_treacherous`].
+    wary: bool,
+    /// Perhaps in a table and outside of its cells.
+    outside: bool,
+    moved: usize,
+    repeated: usize,
+}
+
+impl<'x> Scan<'x> {
+    fn tag(&mut self, name: &'x [u8], lower: &[u8], closing: bool) {
+        self.tags += 1;
+        self.wary |= is_treacherous(lower);
+        if closing {
+            if !self.wary && self.open.last().is_some_and(|last| last.eq_ignore_ascii_case(name)) {
+                self.open.pop();
+                self.emphasis = self.emphasis.saturating_sub(usize::from(is_emphasis(lower)));
+            }
+        } else if self.wary || !adds_no_depth(lower) && !is_raw_text(lower) {
+            self.open.push(name);
+            self.emphasis += usize::from(is_emphasis(lower));
+        }
+        self.repeated = self.repeated.saturating_add(self.emphasis);
+        match lower {
+            b"td" | b"th" | b"caption" => self.outside = closing,
+            b"table" if closing => {
+                self.outside = self.open.iter().any(|name| name.eq_ignore_ascii_case(b"table"))
+            }
+            b"table" | b"tbody" | b"thead" | b"tfoot" | b"tr" | b"colgroup" => self.outside = true,
+            _ if !closing => self.moved += usize::from(self.outside || self.wary),
+            _ => {}
+        }
+    }
+
+    fn within_limits(&self) -> bool {
+        self.tags <= MAX_TAGS
+            && self.open.len() <= MAX_DEPTH
+            && self.moved <= MAX_MOVED
+            && self.repeated <= MAX_REPEATED
+    }
+}
+
+/// Elements that the tree builder opens again where a block cut them short.
+fn is_emphasis(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"a" | b"b"
+            | b"big"
+            | b"code"
+            | b"em"
+            | b"font"
+            | b"i"
+            | b"nobr"
+            | b"s"
+            | b"small"
+            | b"strike"
+            | b"strong"
+            | b"tt"
+            | b"u"
+    )
+}
+
+/// Scans the tags without building anything; `None` when the document is beyond the limits, else where its texts are to be
+/// parted. Depth is never underestimated: an end tag counts only when it closes the innermost open element.
+fn scan(html: &[u8]) -> Option<Vec<usize>> {
+    let costly = escape_work(html) > MAX_ESCAPE_WORK;
+    let mut parts = Vec::new();
+    let mut seen = Scan::default();
     let mut at = 0;
     while let Some(found) = html.get(at..).and_then(|rest| rest.iter().position(|&b| b == b'<')) {
         let start = at + found + 1;
+        if costly {
+            let known = parts.len();
+            part(html, at..at + found, &mut parts);
+            seen.moved += if seen.outside { parts.len() - known } else { 0 };
+        }
         let rest = html.get(start..).unwrap_or_default();
         if rest.starts_with(b"!--") {
             at = start + comment_len(rest);
@@ -218,25 +333,35 @@ fn within_limits(html: &[u8]) -> bool {
         }
         let name_len = tail.iter().position(|&b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'));
         let name = tail.get(..name_len.unwrap_or(tail.len())).unwrap_or_default();
-        let Some(len) = tag_len(tail) else { return false };
-        at = name_start + len;
-        tags += 1;
+        at = name_start + tag_len(tail)?;
         let lower = name.get(..name.len().min(LONGEST_NAME)).unwrap_or_default().to_ascii_lowercase();
-        wary |= is_treacherous(&lower);
-        if closing {
-            if !wary && open.last().is_some_and(|last| last.eq_ignore_ascii_case(name)) {
-                open.pop();
-            }
-        } else if is_raw_text(&lower) && !wary {
-            at += end_of_raw_text(html.get(at..).unwrap_or_default(), &lower);
-        } else if wary || !adds_no_depth(&lower) {
-            open.push(name);
+        seen.tag(name, &lower, closing);
+        // Where tags are text, texts cannot be parted.
+        let unparted = costly && (seen.wary || matches!(&*lower, b"xmp" | b"plaintext"));
+        if unparted || !seen.within_limits() {
+            return None;
         }
-        if tags > MAX_TAGS || open.len() > MAX_DEPTH {
-            return false;
+        if !closing && is_raw_text(&lower) && !seen.wary {
+            at += end_of_raw_text(html.get(at..).unwrap_or_default(), &lower);
         }
     }
-    true
+    if costly {
+        let known = parts.len();
+        part(html, at..html.len(), &mut parts);
+        seen.moved += if seen.outside { parts.len() - known } else { 0 };
+    }
+    seen.within_limits().then_some(parts)
+}
+
+/// Notes where to part a text between two tags: in front of its first character to escape, and then ever again.
+fn part(html: &[u8], text: Range<usize>, parts: &mut Vec<usize>) {
+    let mut next = text.start;
+    for at in text.clone() {
+        if at >= next && html.get(at).is_some_and(|&b| is_escaped(b)) {
+            parts.push(at);
+            next = at + PART_BYTES;
+        }
+    }
 }
 
 fn position(bytes: &[u8], wanted: u8) -> usize {
@@ -357,14 +482,36 @@ mod tests {
         let hidden = format!("{}core", "<div><!-- </div> --><i title=\"</div>\"></i>".repeat(1_000));
         assert!(!sanitize_html(&hidden).contains("<div"));
         let attributes = format!("<p {}>core</p>", (0..5_000).map(|n| format!("a{n} ")).collect::<String>());
-        assert!(!within_limits(attributes.as_bytes()));
+        assert!(scan(attributes.as_bytes()).is_none());
         for hidden in
             ["<i =\"></i><div>", "<svg><style><g><g>", "<select><title></select><div>", "<xx-a></xx>"]
         {
             let deep = format!("{hidden}{}", "<div><tr>".repeat(1_000));
-            assert!(!within_limits(deep.as_bytes()), "{hidden}");
+            assert!(scan(deep.as_bytes()).is_none(), "{hidden}");
         }
         let wide = "<tr><td><p>a<li>b<br></td></tr>".repeat(10_000);
-        assert!(within_limits(wide.as_bytes()));
+        assert!(scan(wide.as_bytes()).is_some_and(|parts| parts.is_empty()));
+    }
+
+    // With work that grows with the square, each of these takes minutes.
+    #[test]
+    fn a_great_many_references_take_no_time_that_grows_with_their_square() {
+        let link = format!("<a href=\"https://x.test/?{}\">x</a>", "utm_a=1&".repeat(400_000));
+        assert_eq!(sanitize_html(&link), "<a>x</a>");
+        let text = sanitize_html(&format!("a{}b<pre>\n&c", "&amp".repeat(600_000)));
+        assert_eq!(text, format!("a{}b<pre>&amp;c</pre>", "&amp;".repeat(600_000)));
+        let moved = sanitize_html(&format!("<table>{}</table>", "&amp;&amp;&amp;&amp;<tr>".repeat(150_000)));
+        assert_eq!(moved, "&amp;".repeat(600_000));
+        let moved =
+            sanitize_html(&format!("<table><b><table></table></b>{}</table>x", "<i></i>".repeat(150_000)));
+        assert_eq!(moved, "x");
+        let open: String = (0..500).map(|n| format!("<b id={n}>")).collect();
+        assert!(
+            sanitize_html(&format!("<p>{open}</p>{}", "<p>x</p>".repeat(90_000))).starts_with("x<br>\nx")
+        );
+        let raw = sanitize_html(&format!("<xmp>{}</xmp>", "&".repeat(2_000_000)));
+        assert_eq!(raw.len(), 5 * 2_000_000);
+        let large = sanitize_html(&format!("<b>{}</b>", "a ".repeat(MAX_BYTES / 2)));
+        assert!(large.starts_with("a a a"));
     }
 }

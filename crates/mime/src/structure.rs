@@ -3,11 +3,14 @@
 //! Part numbers are positions in that list, so they are stable for the same bytes. Containers that are too deep count as
 //! leaves; parts beyond the limit are left out.
 
+use std::borrow::Cow;
+
 use mail_parser::{HeaderValue, parsers::MessageStream};
 
 use crate::{
     decode::Encoding,
     header::{self, Header},
+    words,
 };
 
 /// Deepest nesting of multiparts that is opened.
@@ -22,6 +25,8 @@ const MAX_CONTENT_FIELD: usize = 16 * 1024;
 pub(crate) struct Content {
     /// `type/subtype` in lower case; `None` when the field is missing or unreadable.
     pub(crate) mime_type: Option<String>,
+    /// The whole value with its parameters, as received.
+    pub(crate) declared: Option<String>,
     pub(crate) charset: Option<String>,
     pub(crate) boundary: Option<String>,
     pub(crate) flowed: bool,
@@ -186,9 +191,13 @@ fn content(header: &Header<'_>) -> Content {
         if !field.name.get(..8).is_some_and(|prefix| prefix.eq_ignore_ascii_case("content-")) {
             continue;
         }
-        let value: &[u8] = if field.value.len() > MAX_CONTENT_FIELD { b"\n" } else { &field.value };
+        let value = if field.value.len() > MAX_CONTENT_FIELD { Cow::Borrowed(&b"\n"[..]) } else { words::normalized(&field.value) };
+        let value = &*value;
         match field.name.get(8..).unwrap_or_default().to_ascii_lowercase().as_str() {
-            "type" => content_type(&mut out, value),
+            "type" => {
+                content_type(&mut out, value);
+                out.declared = out.mime_type.is_some().then(|| header::unfolded(&field.value));
+            }
             "disposition" => {
                 if let HeaderValue::ContentType(parsed) = MessageStream::new(value).parse_content_type() {
                     out.disposition = Some(parsed.c_type.trim().to_ascii_lowercase());

@@ -57,8 +57,7 @@ impl Source {
         let original = parsed.message_id.clone().filter(|id| {
             id != message.message_id.as_str()
                 && aliases.contains(&crate::receive::name_of(id))
-                && id.len() <= HEADER_ID_BYTES
-                && id.chars().all(|c| c.is_ascii_graphic())
+                && fits_header(id)
         });
         let outside_id = original.unwrap_or_else(|| message.message_id.as_str().to_owned());
         Self { message, parsed, raw, outside_id }
@@ -70,8 +69,11 @@ impl Source {
         if ids.is_empty() {
             ids.extend(self.parsed.in_reply_to.first().cloned());
         }
-        ids.retain(|id| id.len() <= HEADER_ID_BYTES && *id != self.outside_id);
         ids.push(self.outside_id.clone());
+        ids.retain(|id| fits_header(id));
+        let last = ids.pop();
+        ids.retain(|id| Some(id) != last.as_ref());
+        ids.extend(last);
         if ids.len() > limits::REFERENCES {
             let tail = ids.split_off(ids.len() - (limits::REFERENCES - 1));
             ids.truncate(1);
@@ -79,6 +81,11 @@ impl Source {
         }
         ids
     }
+}
+
+/// Whether an id can stand in a header: what is not ASCII would need an extension of everybody on the way.
+fn fits_header(id: &str) -> bool {
+    id.len() <= HEADER_ID_BYTES && id.chars().all(|c| c.is_ascii_graphic())
 }
 
 /// Those of received mailboxes that can be mailed.
@@ -197,8 +204,9 @@ impl Source {
                 Some(OutgoingPart {
                     filename: part.filename.clone(),
                     content_type: part
-                        .content_type
+                        .declared_type
                         .clone()
+                        .or_else(|| part.content_type.clone())
                         .unwrap_or_else(|| "application/octet-stream".to_owned()),
                     disposition: part.disposition,
                     content_id: part.content_id.clone(),
@@ -271,7 +279,7 @@ pub(crate) fn outgoing(parts: Parts<'_>) -> Outgoing {
         subject,
         text,
         html,
-        in_reply_to: source.map(|source| source.outside_id.clone()),
+        in_reply_to: source.map(|source| source.outside_id.clone()).filter(|id| fits_header(id)),
         references: source.map(Source::references).unwrap_or_default(),
         headers: draft.headers.clone(),
         attachments,

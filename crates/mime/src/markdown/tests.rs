@@ -90,6 +90,7 @@ fn metacharacters_are_escaped_where_they_would_mean_something() {
             "<p># no heading</p><p>1. no list</p><p>- no item</p><p>&gt; no quote</p>",
             "\\# no heading\n\n1\\. no list\n\n\\- no item\n\n\\> no quote",
         ),
+        ("<p>* no item</p>", "\\* no item"),
         ("<p>#1 and 1.5 [x]</p>", "#1 and 1.5 [x]"),
     ]);
 }

@@ -79,7 +79,7 @@ fn safe_start(line: &str) -> String {
     }
     let ruled = !line.is_empty() && (line.chars().all(|c| c == '-') || line.chars().all(|c| c == '='));
     let special = hashes.len() < line.len() && line.len() - hashes.len() <= 6 && spaced(hashes)
-        || line.strip_prefix(['-', '+']).is_some_and(spaced)
+        || line.strip_prefix(['-', '+', '*']).is_some_and(spaced)
         || line.starts_with('>')
         || line.starts_with("~~~")
         || ruled;
