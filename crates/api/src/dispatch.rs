@@ -313,15 +313,12 @@ async fn narrow(app: &App, caller: Caller, found: &Match<'_>) -> Result<Caller, 
 fn permit(caller: &Caller, needs: Needs) -> Result<(), Error> {
     match needs {
         Needs::Permission(permission) => caller.require(permission),
-        Needs::OrganizationKey | Needs::UnrestrictedOrganizationKey
-            if caller.own.pod().is_some() || caller.own.inbox().is_some() =>
-        {
-            Err(Error::MissingPermission("organization_read"))
+        Needs::OrganizationKey => caller.require_organization_key(),
+        Needs::UnrestrictedOrganizationKey => {
+            caller.require_organization_key()?;
+            if caller.permissions.unrestricted() { Ok(()) } else { Err(Error::UnrestrictedKeyRequired) }
         }
-        Needs::UnrestrictedOrganizationKey if !caller.permissions.unrestricted() => {
-            Err(Error::UnrestrictedKeyRequired)
-        }
-        Needs::OrganizationKey | Needs::UnrestrictedOrganizationKey | Needs::AnyKey | Needs::Public => Ok(()),
+        Needs::AnyKey | Needs::Public => Ok(()),
     }
 }
 

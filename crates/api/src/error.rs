@@ -104,6 +104,9 @@ codes! {
         "Something that the server needs does not answer.", "Repeat the request later.";
 }
 
+/// Flags that one sentence names.
+const FLAGS_NAMED: usize = 5;
+
 /// An error on its way out.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -188,6 +191,8 @@ impl Problem {
             Error::MissingPermission(flag) => Self::new(Code::MissingPermission, message).fix(format!(
                 "This call needs the permission \"{flag}\": use a key that has it, or have one created with it."
             )),
+            Error::KeyTooNarrow { permission, needs } => Self::new(Code::MissingPermission, message)
+                .fix(format!("\"{permission}\" lies beyond the scope of this key, whatever its permissions: use {needs}.")),
             Error::SubscriptionForbidden(permission) => Self::new(Code::MissingPermission, message).fix(format!(
                 "Use a key that has the permission \"{}\", or leave the event type out.",
                 permission.as_str()
@@ -198,6 +203,9 @@ impl Problem {
             }
             Error::PermissionEscalation { extra } => Self::new(Code::PermissionEscalation, message)
                 .fix(format!("The calling key cannot grant: {}. Leave it out, or use a stronger key.", extra.join(", "))),
+            Error::WeakerKey { lacks } => {
+                Self::new(Code::PermissionEscalation, message).fix(weaker_key(lacks))
+            }
             Error::UnrestrictedKeyRequired => Self::new(Code::UnrestrictedKeyRequired, message).remedy(),
             Error::AlreadyExists { suggestions, fix, .. } => {
                 let problem = Self::new(Code::AlreadyExists, message);
@@ -256,6 +264,20 @@ impl Problem {
         }
         response
     }
+}
+
+fn weaker_key(lacks: &[String]) -> String {
+    if lacks.is_empty() {
+        return "That key is unrestricted: use an unrestricted key.".to_owned();
+    }
+    let named = lacks.iter().take(FLAGS_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match lacks.len().saturating_sub(FLAGS_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "That key has permissions that the calling key lacks ({named}{more}): use a key that has them, or an unrestricted one."
+    )
 }
 
 fn issue(issue: &Issue) -> Value {
@@ -394,6 +416,20 @@ mod tests {
             (Error::ScopeForbidden, 403, "forbidden", "ForbiddenError", "Forbidden"),
             (
                 Error::PermissionEscalation { extra: vec![text()] },
+                403,
+                "permission_escalation",
+                "ForbiddenError",
+                "Forbidden",
+            ),
+            (
+                Error::KeyTooNarrow { permission: "inbox_create", needs: "a key of the pod" },
+                403,
+                "missing_permission",
+                "ForbiddenError",
+                "Forbidden",
+            ),
+            (
+                Error::WeakerKey { lacks: vec![text()] },
                 403,
                 "permission_escalation",
                 "ForbiddenError",

@@ -223,6 +223,10 @@ impl Fields {
             self.issue(wrong_type(path, expected, "null"));
         }
     }
+    /// All members as they came.
+    pub(crate) const fn members(&self) -> &Map<String, Value> {
+        &self.members
+    }
     /// The member as it came, NUL characters included.
     pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
         self.known(name);

@@ -12,6 +12,7 @@ mod handlers;
 mod limiter;
 mod llms;
 mod metrics;
+mod numbers;
 mod openapi;
 mod pages;
 mod paging;

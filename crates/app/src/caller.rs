@@ -6,6 +6,11 @@ use podmail_store::Scope;
 
 use crate::error::{Error, Result};
 
+/// What keys of a pod or an inbox never may.
+const POD_DENIED: [Permission; 2] = [Permission::PodCreate, Permission::PodDelete];
+const ORGANIZATION_KEY: &str = "a key of the organization";
+const POD_KEY: &str = "a key of the pod or of the organization";
+
 /// The credential behind a request and what it covers. `scope` is the key's own; `scope` is what the path
 /// narrowed it to.
 #[derive(Debug, Clone)]
@@ -30,9 +35,22 @@ impl Caller {
         self.scope_allows(permission) && self.permissions.allows(permission)
     }
 
-    /// Fails with the flag's name when it is not allowed.
+    /// Fails with the flag's name when it is not allowed, or with the keys that could be.
     pub fn require(&self, permission: Permission) -> Result<()> {
-        if self.allows(permission) { Ok(()) } else { Err(Error::MissingPermission(permission.as_str())) }
+        let name = permission.as_str();
+        if !self.scope_allows(permission) {
+            let needs = if POD_DENIED.contains(&permission) { ORGANIZATION_KEY } else { POD_KEY };
+            return Err(Error::KeyTooNarrow { permission: name, needs });
+        }
+        if self.permissions.allows(permission) { Ok(()) } else { Err(Error::MissingPermission(name)) }
+    }
+
+    /// Fails unless the key is one of the organization.
+    pub fn require_organization_key(&self) -> Result<()> {
+        if self.own.pod().is_none() && self.own.inbox().is_none() {
+            return Ok(());
+        }
+        Err(Error::KeyTooNarrow { permission: "organization_read", needs: ORGANIZATION_KEY })
     }
 
     /// Which restricted labels the key may see.
@@ -55,7 +73,7 @@ impl Caller {
     }
 
     fn scope_allows(&self, permission: Permission) -> bool {
-        let pod_denied = matches!(permission, Permission::PodCreate | Permission::PodDelete);
+        let pod_denied = POD_DENIED.contains(&permission);
         let inbox_denied = pod_denied
             || matches!(
                 permission,

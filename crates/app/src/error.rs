@@ -137,6 +137,10 @@ pub enum Error {
     /// The key lacks a flag. Holds the flag's name (also `organization_read`, which is no member of the object).
     #[error("Forbidden")]
     MissingPermission(&'static str),
+    /// Keys of this scope never have the permission, whatever their flags. Holds its name (also `organization_read`),
+    /// and the keys that can have it, such as `a key of the organization`.
+    #[error("Forbidden")]
+    KeyTooNarrow { permission: &'static str, needs: &'static str },
     /// The key lacks the flag that an event type asks for.
     #[error("{} is forbidden", .0.as_str())]
     SubscriptionForbidden(Permission),
@@ -152,6 +156,10 @@ pub enum Error {
     /// Grants beyond the caller's own; names them (or says "expires_at").
     #[error("Forbidden")]
     PermissionEscalation { extra: Vec<String> },
+    /// The key that the call is about holds what the calling one does not: these flags, or no limits at all when there
+    /// are none.
+    #[error("Forbidden")]
+    WeakerKey { lacks: Vec<String> },
     /// Only an unrestricted key may do this.
     #[error("Forbidden")]
     UnrestrictedKeyRequired,

@@ -58,15 +58,22 @@ pub struct UpdateInbox {
 }
 
 impl App {
+    /// What a `client_id` made, if it was used: a repeated create gets it whatever else it says.
+    pub async fn inbox_of_client_id(&self, caller: &Caller, client_id: &str) -> Result<Option<wire::Inbox>> {
+        match self.store().inbox_of_client_id(&caller.scope, client_id).await? {
+            None => Ok(None),
+            Some(InboxCreated::Existing(inbox)) => Ok(Some(shown(*inbox))),
+            Some(_) => Err(elsewhere()),
+        }
+    }
+
     /// Makes an inbox in the caller's pod, or in the default one. With a `client_id` that was used before: returns
     /// what it made then.
     pub async fn create_inbox(&self, caller: &Caller, input: CreateInbox) -> Result<wire::Inbox> {
-        if let Some(client_id) = &input.client_id {
-            match self.store().inbox_of_client_id(&caller.scope, client_id).await? {
-                None => {}
-                Some(InboxCreated::Existing(inbox)) => return Ok(shown(*inbox)),
-                Some(_) => return Err(elsewhere()),
-            }
+        if let Some(client_id) = &input.client_id
+            && let Some(known) = self.inbox_of_client_id(caller, client_id).await?
+        {
+            return Ok(known);
         }
         let location = self.locate(&caller.scope, input.domain.as_deref()).await?;
         for _ in 0..RANDOM_TRIES {

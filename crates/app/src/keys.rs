@@ -137,7 +137,7 @@ impl App {
         for _ in 0..ATTEMPTS {
             let target = self.find(caller, level, id).await?;
             if target.api_key_id != caller.api_key_id {
-                may_delete(&caller.permissions, &target.permissions)?;
+                not_stronger(&caller.permissions, &target.permissions)?;
             }
             match self.store().delete_key(&caller.scope, &target).await? {
                 KeyWritten::Done(()) => return Ok(()),
@@ -226,16 +226,22 @@ fn may_change(caller: &Permissions, target: &Permissions, new: &Permissions) -> 
         return Err(Error::UnrestrictedKeyRequired);
     }
     within(caller, new)?;
-    within(caller, target)
+    not_stronger(caller, target)
 }
 
 /// A weak key must not cut off stronger ones.
-fn may_delete(caller: &Permissions, target: &Permissions) -> Result<()> {
-    within(caller, target)?;
-    if target.unrestricted() && !caller.unrestricted() {
-        return Err(Error::PermissionEscalation { extra: vec!["all permissions".to_owned()] });
+fn not_stronger(caller: &Permissions, target: &Permissions) -> Result<()> {
+    if caller.unrestricted() {
+        return Ok(());
     }
-    Ok(())
+    if target.unrestricted() {
+        return Err(Error::WeakerKey { lacks: Vec::new() });
+    }
+    let lacks = target.beyond(caller);
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(Error::WeakerKey { lacks: lacks.into_iter().map(str::to_owned).collect() })
 }
 
 fn gone(scope: &Scope) -> Error {
@@ -287,6 +293,7 @@ mod tests {
         match result {
             Ok(()) => "ok".to_owned(),
             Err(Error::PermissionEscalation { extra }) => format!("escalation {}", extra.join(",")),
+            Err(Error::WeakerKey { lacks }) => format!("weaker {}", lacks.join(",")),
             Err(Error::UnrestrictedKeyRequired) => "unrestricted".to_owned(),
             Err(other) => panic!("{other:?}"),
         }
@@ -304,7 +311,7 @@ mod tests {
             (&all, &read, &armor, "ok"),
             (&both, &read, &both, "ok"),
             (&read, &read, &both, "escalation message_send"),
-            (&read, &both, &read, "escalation message_send"),
+            (&read, &both, &read, "weaker message_send"),
             (&read, &read, &all, "unrestricted"),
             (&read, &all, &read, "unrestricted"),
         ] {
@@ -316,12 +323,12 @@ mod tests {
     fn a_weaker_key_cannot_delete_a_stronger_one() {
         let all = Permissions::UNRESTRICTED;
         let (read, both) = (flags(&["inbox_read"]), flags(&["inbox_read", "message_send"]));
-        assert_eq!(text(may_delete(&all, &all)), "ok");
-        assert_eq!(text(may_delete(&both, &read)), "ok");
-        assert_eq!(text(may_delete(&read, &both)), "escalation message_send");
-        assert!(text(may_delete(&read, &all)).starts_with("escalation"));
+        assert_eq!(text(not_stronger(&all, &all)), "ok");
+        assert_eq!(text(not_stronger(&both, &read)), "ok");
+        assert_eq!(text(not_stronger(&read, &both)), "weaker message_send");
+        assert_eq!(text(not_stronger(&read, &all)), "weaker ");
         let every: Vec<&str> = Permission::ALL.iter().map(|flag| flag.as_str()).collect();
-        assert_eq!(text(may_delete(&flags(&every), &all)), "escalation all permissions");
+        assert_eq!(text(not_stronger(&flags(&every), &all)), "weaker ");
     }
 
     #[test]

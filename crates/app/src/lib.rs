@@ -34,12 +34,14 @@ pub mod webhooks;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use podmail_blob::Blobs;
 use podmail_bus::{Bus, Topic};
 use podmail_dns::Resolver;
 use podmail_domain::{Clock, IdSource, OrganizationId, Timestamp};
 use podmail_egress::Egress;
+use podmail_jobs::{Stopped, Tasks};
 use podmail_store::{News, OnCommit, Store};
 
 pub use caller::Caller;
@@ -76,6 +78,8 @@ struct Inner {
     authentication: receive::AuthenticationCounters,
     /// Objects that nothing referred to and that were removed.
     objects_removed: AtomicU64,
+    /// Work that ends although whoever asked for it went away.
+    detached: Tasks,
 }
 
 /// What the product is made of.
@@ -139,6 +143,7 @@ impl App {
                 used_keys,
                 authentication: receive::AuthenticationCounters::default(),
                 objects_removed: AtomicU64::new(0),
+                detached: Tasks::new(),
             }),
         }
     }
@@ -181,6 +186,27 @@ impl App {
     /// Whether large message bytes can be stored, read and removed.
     pub async fn probe_blobs(&self) -> Result<()> {
         Ok(self.blobs().probe().await?)
+    }
+
+    /// Waits for work that goes on without whoever asked for it; the rest is aborted after `deadline`. For a shutdown,
+    /// once nobody asks any more.
+    pub async fn finish_detached(&self, deadline: Duration) -> Stopped {
+        self.inner.detached.shutdown(deadline).await
+    }
+
+    /// Runs work to its end, also when the returned future is dropped: a client that hangs up must not leave half of
+    /// it behind.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (done, outcome) = tokio::sync::oneshot::channel();
+        self.inner.detached.spawn(name, async move {
+            // Nobody may be left to be told.
+            drop(done.send(work.await));
+        });
+        outcome.await.map_err(|_| Error::internal(format!("{name}: the task ended without an outcome")))?
     }
 
     pub(crate) fn store(&self) -> &Store {

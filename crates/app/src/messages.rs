@@ -205,7 +205,14 @@ fn full(message: &Message, raw: &[u8]) -> wire::Message {
     });
     wire::Message {
         reply_to: parsed.reply_to.iter().map(ToString::to_string).collect(),
-        extracted_text: parsed.text.as_deref().and_then(podmail_mime::extract::extract_text),
+        extracted_text: parsed.text.as_deref().and_then(|text| match message.direction {
+            // Where our own quote begins is no guess.
+            Direction::Sent => podmail_mime::new_text(text)
+                .map(str::to_owned)
+                .filter(|new| !new.is_empty())
+                .or_else(|| podmail_mime::extract::extract_text(text)),
+            Direction::Received => podmail_mime::extract::extract_text(text),
+        }),
         extracted_html: html.as_deref().and_then(podmail_mime::extract::extract_html),
         text: parsed.text,
         html,

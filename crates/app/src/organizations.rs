@@ -24,9 +24,7 @@ const CHOSEN_KEY_CHARS: usize = 256;
 impl App {
     /// The caller's organization, for organization keys only. No flag is involved.
     pub async fn organization(&self, caller: &Caller) -> Result<wire::Organization> {
-        if caller.own.pod().is_some() || caller.own.inbox().is_some() {
-            return Err(Error::MissingPermission("organization_read"));
-        }
+        caller.require_organization_key()?;
         let found = self.store().organization(&caller.own).await?.ok_or(Error::NotFound("Organization"))?;
         Ok(wire::Organization {
             organization_id: found.organization_id,

@@ -22,6 +22,12 @@ impl App {
         Ok(self.store().pods(&caller.scope, order, after, limit).await?.map(render))
     }
 
+    /// What a `client_id` made, if it was used: a repeated create gets it whatever else it says.
+    pub async fn pod_of_client_id(&self, caller: &Caller, client_id: &str) -> Result<Option<wire::Pod>> {
+        refuse_inbox_keys(caller)?;
+        Ok(self.store().pod_of_client_id(&caller.scope, client_id).await?.map(render))
+    }
+
     /// Makes a pod, or returns the one that this `client_id` made before. Both values are already checked.
     pub async fn create_pod(
         &self,

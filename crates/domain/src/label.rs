@@ -85,6 +85,11 @@ pub fn normalize(label: &str) -> Result<String, LabelError> {
     Ok(label)
 }
 
+/// How many labels count against [`crate::limits::LABELS_PER_MESSAGE`]: all but those of the server.
+pub fn counted(labels: &[String]) -> usize {
+    labels.iter().filter(|label| !SYSTEM.contains(&label.as_str())).count()
+}
+
 /// Adds and then removes labels, keeping the order of attachment. Returns what was really added and removed.
 pub fn apply(labels: &mut Vec<String>, add: &[String], remove: &[String]) -> (Vec<String>, Vec<String>) {
     let mut added = Vec::new();

@@ -12,7 +12,7 @@ pub const SEND_RECIPIENTS: usize = 50;
 pub const SEND_ATTACHMENTS: usize = 100;
 /// Characters of a label: 400.
 pub const LABEL_CHARS: usize = 256;
-/// Labels of a message: 400.
+/// Labels of a message, without those that only the server sets: 400.
 pub const LABELS_PER_MESSAGE: usize = 100;
 /// Characters of a `client_id` or an `Idempotency-Key`: 400.
 pub const CLIENT_ID_CHARS: usize = 256;

@@ -13,8 +13,11 @@ pub struct Timestamp(i64);
 const FRACTION_DIGITS_MAX: usize = 9;
 
 impl Timestamp {
-    /// Latest time the API can show: 9999-12-31T23:59:59Z.
-    pub const MAX: Self = Self(253_402_300_799_000_000);
+    /// Latest time the API can show: the last microsecond of the year 9999.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
+
+    /// Earliest time the API can show: the year 1.
+    const MIN: Self = Self(-62_135_596_800_000_000);
 
     /// From microseconds since the epoch.
     pub const fn from_micros(micros: i64) -> Self {
@@ -54,7 +57,8 @@ impl Timestamp {
     }
 
     /// Reads an ISO 8601 date and time with `Z` or a numeric offset and 0 to 9 fractional digits. A time without a
-    /// zone, or a bare date, is refused: guessing a zone silently shifts filters and schedules.
+    /// zone, or a bare date, is refused: guessing a zone silently shifts filters and schedules. So is what could not be
+    /// shown again because it lies before the year 1 or after 9999 in UTC.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         if !text.as_bytes().get(10).is_some_and(|b| *b == b'T' || *b == b't') || text.len() > 40 {
             return None;
@@ -64,14 +68,15 @@ impl Timestamp {
         if fraction.bytes().take_while(u8::is_ascii_digit).count() > FRACTION_DIGITS_MAX {
             return None;
         }
-        chrono::DateTime::parse_from_rfc3339(text).ok().map(|t| Self(t.timestamp_micros()))
+        let time = Self(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros());
+        (Self::MIN..=Self::MAX).contains(&time).then_some(time)
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Lists show several times per row, so this is written out instead of going through a format string.
-        let clamped = self.0.clamp(-62_135_596_800_000_000, Self::MAX.0);
+        let clamped = self.0.clamp(Self::MIN.0, Self::MAX.0);
         let (days, micros) = (clamped.div_euclid(86_400_000_000), clamped.rem_euclid(86_400_000_000));
         let (year, month, day) = civil(days);
         let (seconds, millis) = (micros / 1_000_000, micros / 1_000 % 1_000);
@@ -122,6 +127,9 @@ mod tests {
             ("2026-03-01T09:30:00", None),
             ("2026-03-01 09:30:00Z", None),
             ("2026-03-01", None),
+            ("9999-12-31T23:59:59.999Z", Some("9999-12-31T23:59:59.999Z")),
+            ("9999-12-31T23:59:59-12:00", None),
+            ("0001-01-01T00:00:00+01:00", None),
             ("", None),
         ] {
             assert_eq!(Timestamp::parse_rfc3339(text).map(|t| t.to_string()).as_deref(), want, "{text}");
@@ -136,6 +144,6 @@ mod tests {
             );
         }
         assert_eq!(Timestamp::from_seconds(i64::MIN).to_string(), "0001-01-01T00:00:00.000Z");
-        assert_eq!(Timestamp::from_seconds(i64::MAX).to_string(), "9999-12-31T23:59:59.000Z");
+        assert_eq!(Timestamp::from_seconds(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
     }
 }

@@ -307,7 +307,8 @@ fn file(out: &mut Vec<u8>, part: &OutgoingPart, boundary_stem: &str) {
     let travels = is_message && plain_lines(&part.bytes, boundary_stem);
     if is_message && !travels {
         let stem = name.unwrap_or_else(|| "message".to_owned());
-        let is_eml = std::path::Path::new(&stem).extension().is_some_and(|own| own.eq_ignore_ascii_case("eml"));
+        let is_eml =
+            std::path::Path::new(&stem).extension().is_some_and(|own| own.eq_ignore_ascii_case("eml"));
         let named = if is_eml { stem } else { clean_filename(&format!("{stem}.eml")) };
         content_type = typed("application/octet-stream", Some(&named));
         name = Some(named);

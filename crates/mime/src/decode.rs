@@ -60,7 +60,9 @@ pub(crate) fn decoded_len(encoding: Encoding, body: &[u8]) -> u64 {
     let mut len = 0_u64;
     match encoding {
         Encoding::Identity => len = u64::try_from(body.len()).unwrap_or(u64::MAX),
-        Encoding::Base64 => base64(without_footer(body).0, |_, count| len += u64::try_from(count).unwrap_or(0)),
+        Encoding::Base64 => {
+            base64(without_footer(body).0, |_, count| len += u64::try_from(count).unwrap_or(0))
+        }
         Encoding::QuotedPrintable => quoted_printable(body, |_| len += 1),
     }
     len
@@ -99,12 +101,13 @@ pub(crate) fn named<'x>(charset: &str, bytes: &'x [u8]) -> Cow<'x, str> {
     }
 }
 
-/// UTF-8, or windows-1252 where the bytes are none.
+/// UTF-8, or windows-1252 where nothing beyond ASCII is any: a stray byte among letters of UTF-8 makes no other text of it.
 pub(crate) fn guessed(bytes: &[u8]) -> Cow<'_, str> {
+    let spoken = || bytes.utf8_chunks().any(|chunk| !chunk.valid().is_ascii());
     match (std::str::from_utf8(bytes), charset_decoder(b"windows-1252")) {
         (Ok(text), _) => Cow::Borrowed(text),
-        (Err(_), Some(decode)) => Cow::Owned(decode(bytes)),
-        (Err(_), None) => String::from_utf8_lossy(bytes),
+        (Err(_), Some(decode)) if !spoken() => Cow::Owned(decode(bytes)),
+        (Err(_), _) => String::from_utf8_lossy(bytes),
     }
 }
 

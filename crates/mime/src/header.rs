@@ -93,7 +93,9 @@ fn is_plain_field(raw: &[u8], at: usize) -> bool {
     let line = raw.get(at..line_end(raw, at)).unwrap_or_default();
     let name = field_name(line).and_then(|colon| line.get(..colon)).unwrap_or_default();
     !name.is_empty() && name.contains(&b'-') && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
-        || ["from", "to", "cc", "subject", "date"].iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        || ["from", "to", "cc", "subject", "date"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// The parsers want a line feed at the end.
@@ -120,7 +122,8 @@ impl<'x> Header<'x> {
 
     /// Decoded text of a field; `None` when empty.
     pub(crate) fn text(&self, field: &Field<'x>) -> Option<String> {
-        let text = words::decoded(&field.value);
+        // NUL can be stored nowhere and means nothing.
+        let text = words::decoded(&field.value).replace('\0', "");
         // No word can fake a line.
         let odd = |c: char| c.is_control() && c != '\t';
         let text = if text.contains(odd) { address::clean(&text) } else { text.trim().to_owned() };
@@ -161,11 +164,6 @@ impl<'x> Header<'x> {
 pub(crate) fn unfolded(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     text.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')).collect::<String>().trim().to_owned()
-}
-
-/// NUL can be stored nowhere and means nothing.
-pub(crate) fn without_nul(text: &str) -> String {
-    if text.contains('\0') { text.replace('\0', "") } else { text.to_owned() }
 }
 
 /// Decoded text of a single value that is in no block, for example of an inner message.

@@ -87,7 +87,8 @@ pub(crate) fn to_text_with_links(html: &str) -> String {
             }
             (None, Some((from, target))) => {
                 let text = to_text(html.get(from..tag.start()).unwrap_or_default());
-                let bare = target.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+                let bare =
+                    target.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
                 if !text.is_empty() && !text.contains(bare) {
                     out.push_str(&format!(" ({target})"));
                 }
@@ -118,7 +119,9 @@ mod tests {
             "Hi & bye\ntwo\nthree"
         );
         assert_eq!(
-            to_text("<table><tr><td>A</td><td>B</td></tr><tr><td>C</td></tr></table><ul><li>one<li>two</li></ul>"),
+            to_text(
+                "<table><tr><td>A</td><td>B</td></tr><tr><td>C</td></tr></table><ul><li>one<li>two</li></ul>"
+            ),
             "A B\nC\n\none\ntwo"
         );
         let links = "<a href=\"https://x.test/a?b=1&amp;c\">here</a>, <a class=x href='https://y.test/'>y.test</a> <a>z</a>";

@@ -79,6 +79,20 @@ pub fn reply_text(new: &str, q: &Quoted<'_>) -> String {
     out
 }
 
+/// What was new in a text that [`reply_text`] made, whatever it says; `None` for any other text.
+#[must_use]
+pub fn new_text(reply: &str) -> Option<&str> {
+    let mut rest = reply.trim_end_matches('\n');
+    while let Some((above, line)) = rest.rsplit_once('\n') {
+        if !line.starts_with('>') {
+            let ours = line.starts_with("On ") && line.contains(" UTC, ") && line.ends_with(" wrote:");
+            return ours.then(|| above.strip_suffix('\n')).flatten();
+        }
+        rest = above;
+    }
+    None
+}
+
 /// The new HTML, then the attribution and the original in a `blockquote`.
 #[must_use]
 pub fn reply_html(new: &str, q: &Quoted<'_>) -> String {
@@ -201,6 +215,26 @@ mod tests {
         assert!(reply.ends_with(&format!("{BLOCKQUOTE}{original}</blockquote></div>")), "{reply}");
         let forward = forward_html(None, &q);
         assert!(forward.ends_with(&format!("</div><br>{original}</div>")), "{forward}");
+    }
+
+    #[test]
+    fn what_was_new_in_a_reply_is_found_again_whatever_it_says() {
+        for new in [
+            "Thanks",
+            "> a\n> b\nmine",
+            "On Monday I wrote: hello",
+            "On Wed, Mar 4, 2026 at 9:30 AM UTC, I wrote:\n> this\n\nand that",
+            "---------- Forwarded message ---------\nFrom: x",
+        ] {
+            for original in ["a", "> old\n\nOn Tue, Mar 3, 2026 at 9:30 AM UTC, x wrote:\n> older"] {
+                assert_eq!(
+                    new_text(&reply_text(new, &quoted(Some(original), None, &[]))),
+                    Some(new),
+                    "{new}"
+                );
+            }
+            assert_eq!(new_text(new), None, "{new}");
+        }
     }
 
     #[test]

@@ -191,7 +191,11 @@ fn content(header: &Header<'_>) -> Content {
         if !field.name.get(..8).is_some_and(|prefix| prefix.eq_ignore_ascii_case("content-")) {
             continue;
         }
-        let value = if field.value.len() > MAX_CONTENT_FIELD { Cow::Borrowed(&b"\n"[..]) } else { words::normalized(&field.value) };
+        let value = if field.value.len() > MAX_CONTENT_FIELD {
+            Cow::Borrowed(&b"\n"[..])
+        } else {
+            words::normalized(&field.value)
+        };
         let value = &*value;
         match field.name.get(8..).unwrap_or_default().to_ascii_lowercase().as_str() {
             "type" => {

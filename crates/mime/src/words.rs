@@ -39,8 +39,11 @@ fn unfolded(value: &str) -> Cow<'_, str> {
     if !value.contains(['\r', '\n']) {
         return Cow::Borrowed(value);
     }
-    let lines: Vec<&str> =
-        value.split(['\r', '\n']).map(|line| line.trim_matches([' ', '\t'])).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = value
+        .split(['\r', '\n'])
+        .map(|line| line.trim_matches([' ', '\t']))
+        .filter(|line| !line.is_empty())
+        .collect();
     Cow::Owned(lines.join(" "))
 }
 
@@ -89,7 +92,9 @@ fn replaced(value: &str, write: impl Fn(&str) -> String) -> Cow<'_, str> {
 /// The word at the start of `text`.
 fn word(text: &str) -> Option<Word<'_>> {
     let inner = text.strip_prefix("=?")?;
-    let (name, after) = decode::clipped(inner, MAX_NAME).split_once('?').map(|(name, _)| (name, inner.get(name.len() + 1..)))?;
+    let (name, after) = decode::clipped(inner, MAX_NAME)
+        .split_once('?')
+        .map(|(name, _)| (name, inner.get(name.len() + 1..)))?;
     let charset = name.split('*').next().unwrap_or_default();
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'=' | b'"' | b'<' | b'>' | b'(' | b')');
     let (kind, content) = after?.split_at_checked(2)?;
@@ -106,7 +111,8 @@ fn word(text: &str) -> Option<Word<'_>> {
     let bytes = if quoted {
         let spaced = encoded.replace('_', " ");
         // The marker keeps white space at the end, which lines of bodies lose.
-        let mut bytes = decode::bytes(Encoding::QuotedPrintable, format!("{spaced}=20").as_bytes()).into_owned();
+        let mut bytes =
+            decode::bytes(Encoding::QuotedPrintable, format!("{spaced}=20").as_bytes()).into_owned();
         bytes.pop();
         bytes
     } else {

@@ -96,6 +96,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         () = writer_token.cancelled() => {}
     }
     let stopped = tasks.shutdown(DRAIN_MAX).await;
+    let finished = app.finish_detached(CLOSE_MAX).await;
     if let Err(error) = app.flush_used_keys().await {
         tracing::warn!(error = %error, "times of use of keys could not be written");
     }
@@ -105,7 +106,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         [] => {}
         names => anyhow::bail!("stopped because of a panic in {}", names.join(", ")),
     }
-    if stopped == Stopped::Clean && closed == Stopped::Clean {
+    if [stopped, finished, closed].iter().all(|part| *part == Stopped::Clean) {
         tracing::info!("stopped");
     }
     Ok(())

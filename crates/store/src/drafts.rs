@@ -107,6 +107,14 @@ pub struct DraftContent {
     pub failure: Option<SendFailure>,
 }
 
+impl DraftContent {
+    /// Positions of the ids that are none of its attachments'.
+    pub fn unknown_attachments(&self, ids: &[AttachmentId]) -> Vec<usize> {
+        let known = |id: &AttachmentId| self.attachments.iter().any(|own| own.attachment_id == *id);
+        ids.iter().enumerate().filter(|(_, id)| !known(id)).map(|(n, _)| n).collect()
+    }
+}
+
 /// An unsent message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {

@@ -6,6 +6,8 @@ mod places;
 mod remove;
 
 use podmail_domain::{InboxId, InboxKey, OrganizationId, PodId, Timestamp, limits};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::db::{Query, args};
 use crate::messages::{json, lock_inbox};
@@ -172,8 +174,8 @@ impl Store {
     }
 
     /// A page of inboxes that match `q`: each of its words begins a word of the address or of the display name. The
-    /// one whose address is `q` first, then those that match by address alone, then the rest; newest first within
-    /// each. Looks at a bounded number of inboxes, so that a page may be empty and yet not be the last.
+    /// one whose address is `q` first, then those whose address begins with a `q` that has an `@`, then those that match
+    /// by address alone, then the rest; newest first within each. Looks at a bounded number of inboxes, so that a page may be empty and yet not be the last.
     pub async fn search_inboxes(
         &self,
         scope: &Scope,
@@ -183,13 +185,14 @@ impl Store {
     ) -> Result<Page<Inbox>> {
         let terms = words(q);
         let exact = q.trim().to_ascii_lowercase();
-        let (mut by_name, mut position) = match after.map(read_position).transpose()? {
-            None => (false, None),
-            Some((by_name, cursor)) => (by_name, cursor),
+        let whole = exact.contains('@');
+        let (mut part, mut position) = match after.map(read_position) {
+            None => (if whole { Part::Beginning } else { Part::Address }, None),
+            Some(read) => read,
         };
         let mut conn = self.reader().await?;
         let mut items = Vec::new();
-        if after.is_none() && exact.contains('@') {
+        if after.is_none() && whole {
             let mut query = within(SELECT, scope);
             query.and("i.inbox_id = ?", args![exact.as_str()]);
             for row in query.all::<InboxRow>(&mut conn).await? {
@@ -199,7 +202,7 @@ impl Store {
         let mut budget = SEARCH_ROWS;
         while !terms.is_empty() {
             if items.len() >= limit || budget == 0 {
-                return Ok(Page { items, next: Some(write_position(by_name, position)) });
+                return Ok(Page { items, next: Some(write_position(part, position)) });
             }
             let take = SEARCH_CHUNK.min(budget);
             let mut query = within(
@@ -207,18 +210,24 @@ impl Store {
                  WHERE i.organization_id = $1",
                 scope,
             );
-            if by_name {
-                query.and("i.display_name IS NOT NULL", Vec::new());
+            match part {
+                Part::Beginning => {
+                    let end = format!("{exact}{}", char::MAX);
+                    query.and("i.inbox_id >= ? AND i.inbox_id < ?", args![exact.as_str(), end]);
+                }
+                Part::Address => {}
+                Part::Name => query.and("i.display_name IS NOT NULL", Vec::new()),
             }
             Order::Descending.seek(&mut query, "i.created_at", "i.inbox_key", position.as_ref(), take);
             let mut rows: Vec<Candidate> = query.all(&mut conn).await?;
             let more = rows.len() > take;
             rows.truncate(take);
             for row in rows {
-                let matched = row.inbox_id != exact && matches(&row, &terms, by_name);
+                let matched =
+                    row.inbox_id != exact && class(&row, whole.then_some(&exact), &terms) == Some(part);
                 // Positions are taken one by one: a page that fills up ends here, not at the end of the chunk.
                 if matched && items.len() >= limit {
-                    return Ok(Page { items, next: Some(write_position(by_name, position)) });
+                    return Ok(Page { items, next: Some(write_position(part, position)) });
                 }
                 let key = id(&row.inbox_key, InboxKey::parse)?;
                 if matched {
@@ -227,10 +236,11 @@ impl Store {
                 position = Some(Cursor::new(Timestamp::from_micros(row.created_at), key));
             }
             budget -= take;
-            match (more, by_name) {
+            match (more, part) {
                 (true, _) => {}
-                (false, false) => (by_name, position) = (true, None),
-                (false, true) => break,
+                (false, Part::Beginning) => (part, position) = (Part::Address, None),
+                (false, Part::Address) => (part, position) = (Part::Name, None),
+                (false, Part::Name) => break,
             }
         }
         Ok(Page { items, next: None })
@@ -298,48 +308,65 @@ fn merge(current: Option<Metadata>, change: &MetadataChange) -> Option<Metadata>
     (!merged.is_empty()).then_some(merged)
 }
 
-/// The words of a text: runs of letters and digits, in lower case.
+/// The words of a text: runs of letters and digits, in lower case and without accents.
 fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    let folded: String =
+        text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect();
+    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether an inbox belongs to this part of a search's answer: by its address alone, or only with its display name.
-fn matches(candidate: &Candidate, terms: &[String], by_name: bool) -> bool {
+/// The parts of a search's answer, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The address begins with the whole text.
+    Beginning,
+    /// The address has all words.
+    Address,
+    /// The display name is needed.
+    Name,
+}
+
+impl Part {
+    /// Marks a search's position.
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Beginning => "beginning ",
+            Self::Address => "address ",
+            Self::Name => "name ",
+        }
+    }
+}
+
+/// The part of a search's answer that an inbox belongs to. `beginning`: what the address may begin with.
+fn class(candidate: &Candidate, beginning: Option<&String>, terms: &[String]) -> Option<Part> {
+    if beginning.is_some_and(|beginning| candidate.inbox_id.starts_with(beginning.as_str())) {
+        return Some(Part::Beginning);
+    }
     let begins = |text: &str| {
         let words = words(text);
         terms.iter().map(|term| words.iter().any(|word| word.starts_with(term.as_str()))).collect::<Vec<_>>()
     };
     let address = begins(&candidate.inbox_id);
-    let by_address = address.iter().all(|found| *found);
-    if !by_name {
-        return by_address;
+    if address.iter().all(|found| *found) {
+        return Some(Part::Address);
     }
     let name = begins(candidate.display_name.as_deref().unwrap_or_default());
-    !by_address && address.iter().zip(&name).all(|(address, name)| *address || *name)
+    address.iter().zip(&name).all(|(address, name)| *address || *name).then_some(Part::Name)
 }
 
-/// Marks a search's position by the part of the answer it is in.
-const PARTS: [&str; 2] = ["address ", "name "];
-
-fn write_position(by_name: bool, position: Option<Cursor>) -> Cursor {
-    let [address, name] = PARTS;
-    let part = if by_name { name } else { address };
+fn write_position(part: Part, position: Option<Cursor>) -> Cursor {
     let cursor = position.unwrap_or(Cursor { time: Timestamp::MAX, id: String::new() });
-    Cursor { time: cursor.time, id: format!("{part}{}", cursor.id) }
+    Cursor { time: cursor.time, id: format!("{}{}", part.mark(), cursor.id) }
 }
 
 /// A position that no search wrote is one without matches behind it.
-fn read_position(cursor: &Cursor) -> Result<(bool, Option<Cursor>)> {
-    let [address, name] = PARTS;
-    let (by_name, key) = match (cursor.id.strip_prefix(address), cursor.id.strip_prefix(name)) {
-        (Some(key), _) => (false, key),
-        (None, Some(key)) => (true, key),
-        (None, None) => (true, cursor.id.as_str()),
-    };
-    Ok((by_name, (!key.is_empty()).then(|| Cursor { time: cursor.time, id: key.to_owned() })))
+fn read_position(cursor: &Cursor) -> (Part, Option<Cursor>) {
+    let marked = |part: Part| cursor.id.strip_prefix(part.mark()).map(|key| (part, key));
+    let (part, key) = [Part::Beginning, Part::Address, Part::Name]
+        .into_iter()
+        .find_map(marked)
+        .unwrap_or((Part::Name, cursor.id.as_str()));
+    (part, (!key.is_empty()).then(|| Cursor { time: cursor.time, id: key.to_owned() }))
 }
 
 #[cfg(test)]
@@ -357,18 +384,26 @@ mod tests {
 
     #[test]
     fn words_match_by_their_beginnings_in_address_or_name() {
-        for (q, address, name, by_address, by_name) in [
-            ("sup", "support@example.com", None, true, false),
-            ("port", "support@example.com", None, false, false),
-            ("port", "x@example.com", Some("Port Authority"), false, true),
-            ("AUTH x", "x@example.com", Some("Port Authority"), false, true),
-            ("x exam", "x@example.com", Some("Port"), true, false),
-            ("x nothing", "x@example.com", Some("Port"), false, false),
-            ("éco", "x@example.com", Some("Écoles"), false, true),
+        for (q, address, name, want) in [
+            ("sup", "support@example.com", None, Some(Part::Address)),
+            ("port", "support@example.com", None, None),
+            ("port", "x@example.com", Some("Port Authority"), Some(Part::Name)),
+            ("AUTH x", "x@example.com", Some("Port Authority"), Some(Part::Name)),
+            ("x exam", "x@example.com", Some("Port"), Some(Part::Address)),
+            ("x nothing", "x@example.com", Some("Port"), None),
+            ("éco", "x@example.com", Some("Écoles"), Some(Part::Name)),
+            ("ecole", "x@example.com", Some("Écoles"), Some(Part::Name)),
+            ("Éco", "x@example.com", Some("Ecoles"), Some(Part::Name)),
         ] {
-            let candidate = candidate(address, name);
-            assert_eq!(matches(&candidate, &words(q), false), by_address, "{q} by address");
-            assert_eq!(matches(&candidate, &words(q), true), by_name, "{q} by name");
+            assert_eq!(class(&candidate(address, name), None, &words(q)), want, "{q}");
+        }
+        let begun = Some("x@exam".to_owned());
+        for (address, want) in [("x@example.com", Part::Beginning), ("y.x@example.com", Part::Address)] {
+            assert_eq!(
+                class(&candidate(address, None), begun.as_ref(), &words("x@exam")),
+                Some(want),
+                "{address}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use podmail_domain::{OrganizationId, PodId, Timestamp};
 
-use crate::db::{Query, args};
+use crate::db::{Conn, Query, args};
 use crate::page::{Cursor, Order, Page};
 use crate::scope::{Scope, id};
 use crate::writer::Tx;
@@ -81,6 +81,11 @@ impl Store {
             },
         )
         .await
+    }
+
+    /// The pod of the scope's organization that this `client_id` made.
+    pub async fn pod_of_client_id(&self, scope: &Scope, client_id: &str) -> Result<Option<Pod>> {
+        by_client_id(&mut self.reader().await?, scope.organization(), client_id).await
     }
 
     /// Pods of the scope, by creation.
@@ -188,19 +193,23 @@ async fn claim(
         if claimed > 0 {
             return Ok(None);
         }
-        let row: Option<PodRow> = tx
-            .one(
-                "SELECT p.pod_id, p.name, p.client_id, p.created_at, p.updated_at FROM client_ids c \
-                 JOIN pods p ON p.organization_id = c.organization_id AND p.pod_id = c.resource_id \
-                 WHERE c.organization_id = $1 AND c.kind = 'pod' AND c.client_id = $2",
-                args![organization, client_id],
-            )
-            .await?;
-        if let Some(row) = row {
-            return Pod::try_from(row).map(Some);
+        if let Some(known) = by_client_id(tx, organization, client_id).await? {
+            return Ok(Some(known));
         }
     }
     Err(Error::Race)
+}
+
+async fn by_client_id(conn: &mut Conn, organization: OrganizationId, client_id: &str) -> Result<Option<Pod>> {
+    let row: Option<PodRow> = conn
+        .one(
+            "SELECT p.pod_id, p.name, p.client_id, p.created_at, p.updated_at FROM client_ids c \
+             JOIN pods p ON p.organization_id = c.organization_id AND p.pod_id = c.resource_id \
+             WHERE c.organization_id = $1 AND c.kind = 'pod' AND c.client_id = $2",
+            args![organization, client_id],
+        )
+        .await?;
+    row.map(Pod::try_from).transpose()
 }
 
 async fn delete(tx: &mut Tx, organization: OrganizationId, pod: PodId) -> Result<PodDeleted> {

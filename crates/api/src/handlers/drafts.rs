@@ -2,15 +2,15 @@
 
 use podmail_api_types::drafts::Draft;
 use podmail_api_types::messages::AttachmentResponse;
-use podmail_app::drafts::{DraftUpdate, NewDraftInput, Set};
-use podmail_app::send::check::{self, Given};
+use podmail_app::drafts::{self, DraftUpdate, NewDraftInput, Set};
+use podmail_app::send::check;
 use podmail_app::send::{Kind, SendInput};
 use podmail_app::{DraftFilter, Error, Issue, LabelChange, Result};
 use podmail_domain::{DraftId, MessageId, Permission, Timestamp, limits};
 use serde_json::Value;
 
 use super::messages::{
-    LabelsChange, NewAttachment, addresses, files, keyed, labels, optional_label_change, sending,
+    LabelsChange, NewAttachment, addresses, files, filled, keyed, labels, optional_label_change, sending,
 };
 use crate::describe::{AFTER, BEFORE, ClientId, LABELS, OneOrMany, body_type, complete_type, doc};
 use crate::error::Code;
@@ -206,9 +206,9 @@ async fn create(request: Request) -> Result<Reply> {
     }
     let (to, cc, bcc) =
         (addresses(&mut fields, "to"), addresses(&mut fields, "cc"), addresses(&mut fields, "bcc"));
-    let some = |given: &Option<Given>| given.as_ref().is_some_and(|given| !given.values.is_empty());
-    let recipients = some(&to) || some(&cc) || some(&bcc);
+    let addressed = ["to", "cc", "bcc"].into_iter().any(|name| filled(&fields, name));
     let input = SendInput {
+        addressed,
         to,
         cc,
         bcc,
@@ -232,7 +232,7 @@ async fn create(request: Request) -> Result<Reply> {
     if reply_all && in_reply_to.is_none() {
         fields.refuse("reply_all", "reply_all needs in_reply_to");
     }
-    if reply_all && recipients {
+    if reply_all && addressed {
         fields.refuse("reply_all", "reply_all cannot be combined with to, cc or bcc");
     }
     let send_at = send_at(&mut fields, request.app.now());
@@ -264,7 +264,7 @@ const MEMBERS: [&str; 12] = [
 
 async fn update(request: Request) -> Result<Reply> {
     let (caller, draft) = (request.caller()?, draft_id(&request)?);
-    request.app.draft(caller, draft).await?;
+    let known = request.app.draft(caller, draft).await?;
     let mut fields = request.fields()?;
     if fields.raw("send_at").is_some() {
         caller.require(Permission::DraftSend)?;
@@ -287,6 +287,12 @@ async fn update(request: Request) -> Result<Reply> {
     let mut issues = Vec::new();
     let given = files(&mut fields, "add_attachments");
     let add_attachments = check::attachments("add_attachments", given, &mut issues);
+    let removed = fields.string_list("remove_attachments", 10 * limits::SEND_ATTACHMENTS, Text::upto(64));
+    let remove_attachments =
+        drafts::removals(&known, &removed.unwrap_or_default()).unwrap_or_else(|unknown| {
+            issues.extend(unknown);
+            Vec::new()
+        });
     for issue in issues {
         fields.issue(issue);
     }
@@ -300,9 +306,7 @@ async fn update(request: Request) -> Result<Reply> {
         html: text(&mut fields, "html", |html| html),
         send_at,
         add_attachments,
-        remove_attachments: fields
-            .string_list("remove_attachments", 10 * limits::SEND_ATTACHMENTS, Text::upto(64))
-            .unwrap_or_default(),
+        remove_attachments,
         labels: optional_label_change(&mut fields),
     };
     fields.finish()?;
@@ -359,7 +363,7 @@ async fn send(request: Request) -> Result<Reply> {
     let mut fields = request.fields()?;
     let labels: LabelChange = optional_label_change(&mut fields);
     fields.finish()?;
-    match request.app.send_draft(caller, draft, &labels, idempotency).await {
+    match request.app.send_draft(caller, draft, labels, idempotency).await {
         // Two people sent it at once: for the second one it is gone.
         Err(Error::RaceCondition) => Err(Error::NotFound("Draft")),
         other => Reply::json(&other?),

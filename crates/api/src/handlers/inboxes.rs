@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::describe::{ClientId, Param, Shape, body_type, doc};
 use crate::error::Code;
 use crate::fields::{Field, Fields, Text};
+use crate::numbers;
 use crate::paging::Rules;
 use crate::request::{Reply, Request};
 use crate::route::Route;
@@ -155,12 +156,18 @@ async fn search(request: Request) -> Result<Reply> {
 async fn create(request: Request) -> Result<Reply> {
     let caller = request.caller()?;
     let mut fields = request.fields()?;
+    let client_id = fields.client_id();
+    if let Some(client_id) = &client_id
+        && let Some(known) = request.app.inbox_of_client_id(caller, client_id).await?
+    {
+        return Reply::json(&known);
+    }
     let username = fields.string("username", Text::any());
     let domain = fields.string("domain", Text::upto(DOMAIN_CHARS).trimmed().at_least(1));
     let display_name = fields.string("display_name", Text::any());
-    let client_id = fields.client_id();
     let status = fields.one_of("status", &STATUSES);
     let metadata = fields.object("metadata");
+    exact_numbers(&mut fields, &request, metadata.as_ref());
     let input = CreateInbox {
         username: username.and_then(|name| kept(&mut fields, inboxes::username(&name))),
         domain,
@@ -192,6 +199,7 @@ async fn update(request: Request) -> Result<Reply> {
     let paused = fields.one_of("status", &STATUSES).map(|status| status == "paused");
     let named = fields.has("metadata");
     let members = fields.object("metadata");
+    exact_numbers(&mut fields, &request, members.as_ref());
     // What is neither null nor an object has its issue already.
     let cleared = named && fields.raw("metadata").is_none();
     let metadata = if cleared || members.is_some() {
@@ -206,6 +214,21 @@ async fn update(request: Request) -> Result<Reply> {
 async fn delete(request: Request) -> Result<Reply> {
     request.app.delete_inbox(request.caller()?).await?;
     Ok(Reply::Empty)
+}
+
+/// Refuses numbers that would come back as other ones.
+fn exact_numbers(fields: &mut Fields, request: &Request, metadata: Option<&Map<String, Value>>) {
+    let Some(metadata) = metadata else { return };
+    let inexact = numbers::inexact(&request.body);
+    for (name, value) in metadata {
+        if let Value::Number(number) = value
+            && inexact.contains(number)
+        {
+            let message =
+                "A number has to fit 64 bits, or a double exactly as written; pass others as strings";
+            fields.issue(Issue::custom(["metadata".into(), name.as_str().into()], message));
+        }
+    }
 }
 
 fn kept<T>(fields: &mut Fields, checked: std::result::Result<T, Issue>) -> Option<T> {

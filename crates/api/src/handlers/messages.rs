@@ -370,8 +370,10 @@ async fn batch_get(request: Request) -> Result<Reply> {
 
 /// `add_labels` and `remove_labels`, at least one label in all.
 pub(super) fn label_change(fields: &mut Fields) -> LabelChange {
+    // By what was given: a label that was refused is no label that is missing.
+    let given = ["add_labels", "remove_labels"].into_iter().any(|name| filled(fields, name));
     let change = optional_label_change(fields);
-    if fields.sound() && change.add.is_empty() && change.remove.is_empty() {
+    if !given {
         fields.issue(Issue::custom([], "At least one label in add_labels or remove_labels is required"));
     }
     change
@@ -500,15 +502,19 @@ fn idempotency(request: &Request, caller: &Caller, route: Sending) -> Result<Opt
 }
 
 /// The `Idempotency-Key` of a request that sends, with what makes the request the same one.
+///
+/// # Errors
+/// `Invalid` for a bad key, and for a body that is no object: such a one was never accepted, so it replays nothing.
 pub(super) fn keyed(request: &Request, caller: &Caller, name: &str, of: &str) -> Result<Option<Idempotency>> {
     let Some(key) = request.idempotency_key()? else { return Ok(None) };
-    let body = if request.body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(&request.body).unwrap_or(Value::Null)
-    };
-    let inbox = caller.scope.inbox().map_or("", |inbox| inbox.id.as_str());
-    Ok(Some(Idempotency { key, request_hash: send::request_hash(name, inbox, of, &body) }))
+    let fields = request.fields()?;
+    let inbox = caller.scope.inbox().map(|inbox| inbox.key);
+    Ok(Some(Idempotency { key, request_hash: send::request_hash(name, inbox, of, fields.members()) }))
+}
+
+/// Whether a member is there and is not an empty list, readable or not.
+pub(super) fn filled(fields: &Fields, name: &str) -> bool {
+    fields.raw(name).is_some_and(|value| value.as_array().is_none_or(|items| !items.is_empty()))
 }
 
 /// Addresses: one string or an array.
@@ -534,6 +540,8 @@ pub(super) fn files(fields: &mut Fields, name: &str) -> Vec<AttachmentInput> {
 }
 
 fn input(fields: &mut Fields, route: Sending) -> SendInput {
+    let addressed =
+        route != Sending::ReplyAll && ["to", "cc", "bcc"].into_iter().any(|name| filled(fields, name));
     let mut addresses = |name: &str| addresses(fields, name);
     // Reply-all has no recipients of its own: the members are ignored there like any unknown one.
     let (to, cc, bcc) = if route == Sending::ReplyAll {
@@ -543,9 +551,10 @@ fn input(fields: &mut Fields, route: Sending) -> SendInput {
     };
     let reply_to = addresses("reply_to");
     SendInput {
-        to: to.filter(|given| !given.values.is_empty()),
-        cc: cc.filter(|given| !given.values.is_empty()),
-        bcc: bcc.filter(|given| !given.values.is_empty()),
+        addressed,
+        to,
+        cc,
+        bcc,
         reply_to,
         subject: fields.string("subject", Text::any()),
         text: fields.string("text", Text::any()),

@@ -55,10 +55,16 @@ async fn list(request: Request) -> Result<Reply> {
 
 async fn create(request: Request) -> Result<Reply> {
     let mut fields = request.fields()?;
-    let name = fields.string("name", NAME);
+    let caller = request.caller()?;
     let client_id = fields.client_id();
+    if let Some(client_id) = &client_id
+        && let Some(known) = request.app.pod_of_client_id(caller, client_id).await?
+    {
+        return Reply::json(&known);
+    }
+    let name = fields.string("name", NAME);
     fields.finish()?;
-    Reply::json(&request.app.create_pod(request.caller()?, name, client_id).await?)
+    Reply::json(&request.app.create_pod(caller, name, client_id).await?)
 }
 
 async fn get(request: Request) -> Result<Reply> {

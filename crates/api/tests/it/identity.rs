@@ -84,7 +84,7 @@ async fn a_pod_is_found_by_its_client_id_and_made_once() {
         expect(&refused, 400, "validation_error");
         let paths: Vec<&Value> =
             refused.body["errors"].as_array().unwrap().iter().map(|issue| &issue["path"]).collect();
-        assert_eq!(paths, [&json!(["name"]), &json!(["client_id"])]);
+        assert_eq!(paths, [&json!(["client_id"]), &json!(["name"])]);
         for name in ["x".repeat(257), "a\nb".to_owned()] {
             expect(
                 &world.post_json("/v0/pods", &key, &json!({ "name": name })).await,
@@ -554,5 +554,50 @@ async fn an_unrestricted_child_holds_every_flag_but_those_to_be_asked_for() {
             .map(|flag| flag.as_str())
             .collect();
         assert_eq!(lacking, ["agent_armor_release", "app_connect", "app_share_owner"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_key_that_would_do() {
+    for world in World::each(|_| {}).await {
+        let (organization, key) = world.organization("acme").await;
+        let pod = world.pod(&organization, "tenant").await;
+        let inbox = world.inbox(&pod, "desk@mail.test").await;
+        let (_, pod_key) = world.key(&pod, None, None).await;
+        let (_, inbox_key) = world.key(&inbox, None, None).await;
+        let fix = |answer: &Answer, code: &str| {
+            expect(answer, 403, code);
+            answer.body["fix"].as_str().unwrap().to_owned()
+        };
+        // No flag helps a key whose scope is too narrow.
+        let refused = world.post_json("/v0/inboxes", &inbox_key, &json!({})).await;
+        assert_eq!(
+            fix(&refused, "missing_permission"),
+            "\"inbox_create\" lies beyond the scope of this key, whatever its permissions: use a key of the pod or of \
+             the organization."
+        );
+        for refused in [
+            world.post_json("/v0/pods", &pod_key, &json!({})).await,
+            world.get("/v0/organizations", &pod_key).await,
+            world.get("/v0/organizations", &inbox_key).await,
+        ] {
+            let fix = fix(&refused, "missing_permission");
+            assert!(fix.ends_with("use a key of the organization."), "{fix}");
+        }
+        // Deleting a stronger key grants nothing.
+        let flags = r#"{"api_key_delete":true,"inbox_read":true}"#;
+        let (_, weak) = world.key(&organization, Some(flags), None).await;
+        let (unrestricted, _) = world.key(&organization, None, None).await;
+        let refused = world.remove(&format!("/v0/api-keys/{unrestricted}"), &weak).await;
+        assert_eq!(
+            fix(&refused, "permission_escalation"),
+            "That key is unrestricted: use an unrestricted key."
+        );
+        let (stronger, _) =
+            world.key(&organization, Some(r#"{"inbox_read":true,"message_send":true}"#), None).await;
+        let refused = world.remove(&format!("/v0/api-keys/{stronger}"), &weak).await;
+        let fix = fix(&refused, "permission_escalation");
+        assert!(fix.contains("lacks (message_send): use a key that has them"), "{fix}");
+        assert_eq!(world.remove(&format!("/v0/api-keys/{stronger}"), &key).await.status, 204);
     }
 }

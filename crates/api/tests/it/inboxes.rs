@@ -323,6 +323,65 @@ async fn a_search_needs_two_characters_and_pages() {
     }
 }
 
+// conventions.md check 26; inboxes.md check 5
+#[tokio::test]
+async fn a_client_id_that_is_known_is_answered_whatever_else_is_said() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let inbox = made(&world, &key, &json!({ "client_id": "c", "username": "first" })).await;
+        let bad = json!({ "client_id": "c", "username": "a b", "status": 5, "metadata": { "a": [] } });
+        assert_eq!(made(&world, &key, &bad).await, inbox);
+        let pod =
+            async |body: Value| world.call(&Method::POST, "/v0/pods", Some(&key), &body.to_string()).await;
+        let first = pod(json!({ "client_id": "c", "name": "First" })).await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        let again = pod(json!({ "client_id": "c", "name": 5 })).await;
+        assert_eq!((again.status, &again.body), (200, &first.body), "{}", again.text);
+        assert_eq!(paths(&pod(json!({ "client_id": "new", "name": 5 })).await), vec![json!(["name"])]);
+    }
+}
+
+// inboxes.md section 5: "Numbers come back as the same JSON number"
+#[tokio::test]
+async fn numbers_of_metadata_come_back_as_they_were_or_are_refused() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        let kept = json!({ "a": 5, "b": 19.99, "c": 18_446_744_073_709_551_615_u64, "d": -0.5 });
+        let inbox = made(&world, &key, &json!({ "username": "n", "metadata": kept })).await;
+        assert_eq!(inbox["metadata"], kept);
+        for number in ["123456789012345678901234567890", "0.12345678901234567890123"] {
+            let body = format!(r#"{{"metadata":{{"fine":1,"big":{number},"also":"{number}"}}}}"#);
+            for (method, path) in [(Method::POST, "/v0/inboxes"), (Method::PATCH, "/v0/inboxes/n@mail.test")]
+            {
+                let refused = world.call(&method, path, Some(&key), &body).await;
+                assert_eq!(refused.status, 400, "{}", refused.text);
+                assert_eq!(paths(&refused), vec![json!(["metadata", "big"])]);
+            }
+        }
+    }
+}
+
+// extras.md section 3
+#[tokio::test]
+async fn a_search_for_an_address_begins_with_it_and_accents_do_not_matter() {
+    for world in World::each(|_| {}).await {
+        let (_, key) = world.organization("one").await;
+        for (username, name) in [("ann", None), ("ann.lee", None), ("x", Some("Écoles de Paris"))] {
+            made(&world, &key, &json!({ "username": username, "display_name": name })).await;
+            world.clock.advance(std::time::Duration::from_secs(1));
+        }
+        for (q, want) in [
+            ("ann@mail.test", vec!["ann@mail.test", "ann.lee@mail.test"]),
+            ("ann@mai", vec!["ann@mail.test", "ann.lee@mail.test"]),
+            ("ann@", vec!["ann@mail.test", "ann.lee@mail.test"]),
+            ("ann", vec!["ann.lee@mail.test", "ann@mail.test"]),
+            ("ecole", vec!["x@mail.test"]),
+        ] {
+            assert_eq!(ids(&world.get(&format!("/v0/inboxes/search?q={q}"), &key).await), want, "{q}");
+        }
+    }
+}
+
 // inboxes.md check 21
 #[tokio::test]
 async fn after_a_delete_nothing_is_left_to_see() {

@@ -28,6 +28,7 @@ mod authorization;
 mod conventions;
 mod description;
 mod domains;
+mod draft_rights;
 mod draft_schedules;
 mod drafts;
 mod filters;

@@ -394,6 +394,84 @@ async fn an_idempotency_key_sends_once_and_names_one_request() {
 }
 
 #[tokio::test]
+async fn a_key_replays_what_it_made_and_nothing_else() {
+    for desk in Mailbox::each().await {
+        let (world, owner) = (&desk.world, desk.key.as_str());
+        let send = "desk@mail.test/messages/send";
+        let first = keyed(world, owner, send, "k", r#"{"to":"a@x.test"}"#).await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        // Absent and null are one request.
+        let again = keyed(world, owner, send, "k", r#"{"to":"a@x.test","cc":null,"labels":null}"#).await;
+        assert_eq!((again.status, &again.body), (200, &first.body), "{}", again.text);
+        let draft = desk.post("/drafts", &json!({ "to": "a@x.test" })).await.body;
+        let send_draft = format!("desk@mail.test/drafts/{}/send", draft["draft_id"].as_str().unwrap());
+        let sent = keyed(world, owner, &send_draft, "d", "").await;
+        assert_eq!(sent.status, 200, "{}", sent.text);
+        for body in ["{}", " ", r#"{"add_labels":null}"#] {
+            let again = keyed(world, owner, &send_draft, "d", body).await;
+            assert_eq!((again.status, &again.body), (200, &sent.body), "{body}");
+        }
+        // What is no request replays nothing.
+        for (path, key) in [(send, "k"), (send_draft.as_str(), "d")] {
+            for body in [r#"{"x"#, "null", "[]"] {
+                let refused = keyed(world, owner, path, key, body).await;
+                assert_eq!((refused.status, refused.code()), (400, "validation_error"), "{body}");
+            }
+        }
+        // The address begins anew, in another pod: what was sent from it before is nobody's there.
+        assert_eq!(desk.call(http::Method::DELETE, "", &Value::Null).await.status, 204);
+        let tenant = world.pod(&desk.organization, "tenant").await;
+        world.inbox(&tenant, "desk@mail.test").await;
+        let (_, theirs) = world.key(&tenant, None, None).await;
+        let refused = keyed(world, &theirs, send, "k", r#"{"to":"a@x.test"}"#).await;
+        assert_eq!((refused.status, refused.code()), (409, "conflict"), "{}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn a_message_carries_a_hundred_labels_besides_those_of_the_server() {
+    for desk in Mailbox::each().await {
+        let labels: Vec<String> = (0..100).map(|n| format!("l{n}")).collect();
+        let message = desk.send(&json!({ "to": "a@x.test", "labels": labels })).await;
+        assert_eq!(message["labels"].as_array().unwrap().len(), 101);
+        let path = format!("/messages/{}", segment(message["message_id"].as_str().unwrap()));
+        // labels-and-lists.md section 1, rule 4: without effect, so without a limit
+        assert_eq!(desk.patch(&path, &json!({ "add_labels": "l7" })).await.status, 200);
+        let refused = desk.patch(&path, &json!({ "add_labels": "one more" })).await;
+        assert_eq!((refused.status, refused.code()), (400, "validation_error"));
+        let swapped = json!({ "add_labels": "one more", "remove_labels": "l7" });
+        assert_eq!(desk.patch(&path, &swapped).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_by_what_was_given() {
+    for desk in Mailbox::each().await {
+        let many = vec!["a@x.test"; 501];
+        for (body, want) in [
+            (json!({ "text": "x", "labels": "received" }), json!([[], ["labels", 0]])),
+            (json!({ "text": "x", "to": [], "reply_to": "nope" }), json!([[], ["reply_to"]])),
+            (json!({ "to": [null] }), json!([["to", 0]])),
+            (json!({ "to": 5 }), json!([["to"]])),
+            (json!({ "to": many }), json!([["to"]])),
+        ] {
+            let refused = desk.post("/messages/send", &body).await;
+            let mut paths = paths(&refused).as_array().unwrap().clone();
+            paths.sort_by_key(ToString::to_string);
+            let mut want = want.as_array().unwrap().clone();
+            want.sort_by_key(ToString::to_string);
+            assert_eq!(paths, want, "{}", refused.text);
+        }
+        let refused = desk.post("/messages/batch-update", &json!({})).await;
+        let paths = paths(&refused);
+        assert_eq!(paths, json!([["message_ids"], []]), "{}", refused.text);
+        // A label that is refused is not one that is missing.
+        let refused = desk.post("/messages/batch-update", &json!({ "add_labels": "sent" })).await;
+        assert_eq!(crate::mailbox::paths(&refused), json!([["message_ids"], ["add_labels", 0]]));
+    }
+}
+
+#[tokio::test]
 async fn quotas_and_unverified_domains_refuse_a_send() {
     for desk in Mailbox::each().await {
         let change = OrganizationChange { send_per_day: Some(Some(2)), ..OrganizationChange::default() };

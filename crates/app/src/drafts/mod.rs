@@ -19,6 +19,7 @@ pub use podmail_store::Set;
 
 use crate::send::check::{Attachment as Given, Source as Bytes};
 use crate::{App, Caller, Error, Issue, Result};
+use send::Quoted;
 
 /// A change of a draft, checked but for what only the stored draft decides.
 #[derive(Debug, Default)]
@@ -41,8 +42,8 @@ pub struct DraftUpdate {
     pub send_at: Set<Option<Timestamp>>,
     /// Appended after the removals.
     pub add_attachments: Vec<Given>,
-    /// As given: one that is no id of the draft's is refused.
-    pub remove_attachments: Vec<String>,
+    /// See [`removals`].
+    pub remove_attachments: Vec<AttachmentId>,
     /// Custom ones.
     pub labels: LabelChange,
 }
@@ -96,22 +97,16 @@ impl App {
         draft: DraftId,
         update: DraftUpdate,
     ) -> Result<wire::Draft> {
-        let mut unknown = Vec::new();
-        let mut remove = Vec::new();
-        for (n, text) in update.remove_attachments.iter().enumerate() {
-            match AttachmentId::parse(text) {
-                Some(id) => remove.push(id),
-                None => unknown.push(no_attachment(n)),
-            }
-        }
-        if !unknown.is_empty() {
-            return Err(Error::Invalid(unknown));
-        }
         let known = self.draft(caller, draft).await?;
-        // Whoever turns an answer or a forward to somebody else decides who reads the message that it quotes.
+        // Whoever turns an answer or a forward to somebody else decides who reads the message that it quotes; whoever
+        // schedules it, that they do.
         let turned = [&update.to, &update.cc, &update.bcc].into_iter().any(|set| *set != Set::Keep);
         if turned && known.content.kind != DraftKind::Plain {
             caller.require(Permission::MessageRead)?;
+        }
+        let scheduled = matches!(update.send_at, Set::To(Some(_)));
+        if (turned || scheduled) && matches!(self.draft_source(caller, &known).await?, Quoted::Hidden) {
+            return Err(Error::NotFound("Message"));
         }
         // A draft that is being sent is told before anything is fetched for it.
         if known.state == DraftState::Sending {
@@ -134,8 +129,9 @@ impl App {
             preview,
             send_at: update.send_at,
             add_files,
-            remove_files: remove,
+            remove_files: update.remove_attachments,
             labels: update.labels,
+            may_send: caller.allows(Permission::DraftSend),
         };
         let outcome = self.store().update_draft(&caller.scope, draft, change, self.now()).await?;
         if !matches!(outcome, DraftChanged::Done(..)) {
@@ -149,7 +145,10 @@ impl App {
             }
             DraftChanged::Absent => Err(Error::NotFound("Draft")),
             DraftChanged::Sending => Err(sending()),
-            DraftChanged::NoAttachment(n) => Err(Error::invalid(no_attachment(n))),
+            DraftChanged::Scheduled => Err(Error::MissingPermission(Permission::DraftSend.as_str())),
+            DraftChanged::NoAttachments(unknown) => {
+                Err(Error::Invalid(unknown.into_iter().map(no_attachment).collect()))
+            }
             DraftChanged::TooManyRecipients => Err(too_big("to", limits::SEND_RECIPIENTS)),
             DraftChanged::TooManyAttachments => Err(too_big("add_attachments", limits::SEND_ATTACHMENTS)),
             DraftChanged::TooManyBytes => Err(too_large("add_attachments")),
@@ -215,13 +214,28 @@ fn object(file: &DraftFile) -> Option<String> {
     }
 }
 
+/// The ids of `remove_attachments`, or every one that is none of the draft's.
+pub fn removals(draft: &Draft, given: &[String]) -> std::result::Result<Vec<AttachmentId>, Vec<Issue>> {
+    let ids: Vec<Option<AttachmentId>> = given.iter().map(|text| AttachmentId::parse(text)).collect();
+    let known = |id: &AttachmentId| draft.content.unknown_attachments(&[*id]).is_empty();
+    let unknown: Vec<Issue> = ids
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| !id.as_ref().is_some_and(known))
+        .map(|(n, _)| no_attachment(n))
+        .collect();
+    if unknown.is_empty() { Ok(ids.into_iter().flatten().collect()) } else { Err(unknown) }
+}
+
 fn no_attachment(n: usize) -> Issue {
     Issue::custom(["remove_attachments".into(), n.into()], "The draft has no attachment with this id")
 }
 
 fn too_large(field: &str) -> Error {
     let max = usize::try_from(limits::DRAFT_ATTACHMENT_BYTES).unwrap_or(usize::MAX);
-    Error::invalid(Issue::too_big([field.into()], "array", max))
+    let mut issue = Issue::too_big([field.into()], "file", max);
+    issue.message = format!("Too big: expected the attachments to have at most {max} bytes together");
+    Error::invalid(issue)
 }
 
 fn sending() -> Error {

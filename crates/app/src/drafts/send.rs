@@ -2,6 +2,7 @@
 //! the transaction that takes the draft out.
 
 use podmail_api_types::messages::Sent;
+use podmail_domain::label::Restricted;
 use podmail_domain::{DraftId, MessageId, label, limits};
 use podmail_mime::Mailbox;
 use podmail_store::{
@@ -11,9 +12,32 @@ use podmail_store::{
 use crate::send::{Draft as Checked, Idempotency, Kind};
 use crate::{App, Caller, Error, Issue, Result};
 
+/// What a draft answers or passes on.
+pub(super) enum Quoted {
+    /// This.
+    Shown(Box<Message>),
+    /// A message with a restricted label that the caller may not read.
+    Hidden,
+    /// It is a plain draft, or the message was deleted.
+    Nothing,
+}
+
 impl App {
-    /// Sends a draft of the caller's inbox now; `labels` are those of the message, on top of the draft's own.
+    /// Sends a draft of the caller's inbox now; `labels` are those of the message, on top of the draft's own. Once
+    /// begun it ends, although the client hangs up: a claim that nobody releases would hold the draft for its lease.
     pub async fn send_draft(
+        &self,
+        caller: &Caller,
+        draft: DraftId,
+        labels: LabelChange,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Sent> {
+        let (app, caller) = (self.clone(), caller.clone());
+        let work = async move { app.claim_and_send(&caller, draft, &labels, idempotency).await };
+        self.detached("draft send", work).await
+    }
+
+    async fn claim_and_send(
         &self,
         caller: &Caller,
         draft: DraftId,
@@ -51,15 +75,16 @@ impl App {
                 "The draft has no recipients: to, cc, or bcc must be specified".to_owned(),
             ));
         }
-        let source = self.draft_source(draft).await?;
+        let source = self.draft_source(caller, draft).await?;
         let kind = match (content.kind, &source) {
             (DraftKind::Plain, _) => Kind::Send,
-            (DraftKind::Reply, Some(source)) => Kind::Reply(source),
-            (DraftKind::ReplyAll, Some(source)) => Kind::ReplyAll(source),
-            (DraftKind::Forward, Some(source)) => Kind::Forward(source),
+            (DraftKind::Reply, Quoted::Shown(source)) => Kind::Reply(source),
+            (DraftKind::ReplyAll, Quoted::Shown(source)) => Kind::ReplyAll(source),
+            (DraftKind::Forward, Quoted::Shown(source)) => Kind::Forward(source),
             // The answer still goes to its conversation, only without a quote.
-            (DraftKind::Reply | DraftKind::ReplyAll, None) => Kind::Send,
-            (DraftKind::Forward, None) => {
+            (DraftKind::Reply | DraftKind::ReplyAll, Quoted::Hidden | Quoted::Nothing) => Kind::Send,
+            (DraftKind::Forward, Quoted::Hidden) => return Err(Error::NotFound("Message")),
+            (DraftKind::Forward, Quoted::Nothing) => {
                 return Err(Error::Unprocessable("The message to forward was deleted".to_owned()));
             }
         };
@@ -86,7 +111,10 @@ impl App {
             html: draft.html.clone(),
             labels: own_labels,
             attachments,
-            headers: if source.is_none() { links(content) } else { Vec::new() },
+            headers: match source {
+                Quoted::Shown(_) => Vec::new(),
+                Quoted::Hidden | Quoted::Nothing => links(content),
+            },
             reply_all: false,
             track_opens: false,
             settled: true,
@@ -97,12 +125,18 @@ impl App {
         Ok(sent)
     }
 
-    async fn draft_source(&self, draft: &Draft) -> Result<Option<Message>> {
+    /// What a draft answers or passes on, as far as the caller may see it: labels may have hidden it since the draft
+    /// was made. Whether the caller may read messages at all does not matter, as whoever made the draft was asked.
+    pub(super) async fn draft_source(&self, caller: &Caller, draft: &Draft) -> Result<Quoted> {
         let Some(id) = draft.content.in_reply_to.as_ref().or(draft.content.forward_of.as_ref()) else {
-            return Ok(None);
+            return Ok(Quoted::Nothing);
         };
-        let visible = podmail_domain::label::Restricted::ALL;
-        Ok(self.store().message(&draft.scope(), &MessageId::new(id), visible).await?)
+        let found = self.store().message(&draft.scope(), &MessageId::new(id), Restricted::ALL).await?;
+        Ok(match found {
+            Some(source) if source.restricted.within(caller.readable()) => Quoted::Shown(Box::new(source)),
+            Some(_) => Quoted::Hidden,
+            None => Quoted::Nothing,
+        })
     }
 
     async fn draft_objects(&self, draft: &Draft) -> Result<Vec<String>> {

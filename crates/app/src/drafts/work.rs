@@ -86,12 +86,14 @@ fn refusal(error: &Error) -> Option<SendFailure> {
         Error::NotFound(_) => "not_found",
         Error::Unauthorized(_)
         | Error::MissingPermission(_)
+        | Error::KeyTooNarrow { .. }
         | Error::SubscriptionForbidden(_)
         | Error::ScopeForbidden
         | Error::BadLink
         | Error::NotOffered(_)
         | Error::WrongState(_)
         | Error::PermissionEscalation { .. }
+        | Error::WeakerKey { .. }
         | Error::UnrestrictedKeyRequired
         | Error::AlreadyExists { .. }
         | Error::ResourceTaken { .. }

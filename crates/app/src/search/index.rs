@@ -144,9 +144,8 @@ impl App {
 
 fn visible(raw: &[u8]) -> Option<String> {
     let parsed = podmail_mime::parse(raw);
-    // Sanitising takes out what nobody sees: scripts, styles, comments.
-    let shown = |html: &String| podmail_mime::html_to_text(&podmail_mime::sanitize_html(html));
-    parsed.text.or_else(|| parsed.html.as_ref().map(shown))
+    // What is hidden from readers is no way to reach those who search either.
+    parsed.text.or_else(|| parsed.html.as_deref().map(podmail_mime::html_to_visible_text))
 }
 
 fn document(message: Message, raw: &[u8]) -> SearchDocument {

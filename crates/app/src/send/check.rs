@@ -36,6 +36,8 @@ pub struct AttachmentInput {
 /// The members of a send, reply or forward, of the right JSON types.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SendInput {
+    /// Whether the request has recipients of its own, be they readable or not.
+    pub addressed: bool,
     /// `None` when absent.
     pub to: Option<Given>,
     /// `None` when absent.
@@ -113,18 +115,16 @@ pub struct Draft {
 /// Checks a request; adds to `issues` and answers `None` when something does not fit.
 pub fn check(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Option<Draft> {
     let before = issues.len();
-    let draft = content(kind, input, issues);
-    let all = draft.to.len() + draft.cc.len() + draft.bcc.len();
-    if matches!(kind, Kind::Send | Kind::Forward(_)) && all == 0 && issues.len() == before {
+    if matches!(kind, Kind::Send | Kind::Forward(_)) && !input.addressed {
         issues.push(Issue::custom([], "to, cc, or bcc must be specified"));
     }
+    let draft = content(kind, input, issues);
     (issues.len() == before).then_some(draft)
 }
 
 /// Checks what a request says, recipients or not.
 pub fn content(kind: Kind<'_>, input: SendInput, issues: &mut Vec<Issue>) -> Draft {
-    let named = input.to.is_some() || input.cc.is_some() || input.bcc.is_some();
-    if input.reply_all && named {
+    if input.reply_all && input.addressed {
         issues.push(Issue::custom(["reply_all".into()], "reply_all cannot be combined with to, cc or bcc"));
     }
     let mut draft = Draft {
@@ -345,6 +345,7 @@ mod tests {
     #[test]
     fn every_violated_field_is_named_at_once() {
         let input = SendInput {
+            addressed: true,
             to: Some(Given { values: vec!["ok@x.test".to_owned(), "nope".to_owned()], single: false }),
             cc: Some(Given { values: vec!["bad".to_owned()], single: true }),
             labels: vec!["fine".to_owned(), "Sent".to_owned()],
@@ -383,9 +384,10 @@ mod tests {
         let (none, issues) = run(SendInput::default());
         assert!(none.is_none());
         assert_eq!(issues[0].message, "to, cc, or bcc must be specified");
-        assert!(run(SendInput { to: Some(given(50)), ..SendInput::default() }).0.is_some());
-        assert!(run(SendInput { to: Some(given(51)), ..SendInput::default() }).0.is_none());
-        let twice = SendInput { to: Some(given(50)), cc: Some(given(50)), ..SendInput::default() };
+        let to = |n| SendInput { addressed: true, to: Some(given(n)), ..SendInput::default() };
+        assert!(run(to(50)).0.is_some());
+        assert!(run(to(51)).0.is_none());
+        let twice = SendInput { cc: Some(given(50)), ..to(50) };
         assert_eq!(run(twice).0.expect("duplicates do not count").cc.len(), 0);
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use podmail_api_types::messages::Sent;
 use podmail_domain::thread::Direction;
-use podmail_domain::{MessageId, MessageKey, OrganizationId, Permission, Timestamp, limits};
+use podmail_domain::{InboxKey, MessageId, MessageKey, OrganizationId, Permission, Timestamp, limits};
 use podmail_mime::Mailbox;
 use podmail_store::{
     Announce, DraftClaim, Inbox, Message, NewDelivery, NewMessage, Scope, SendingDomain, Stored,
@@ -70,13 +70,28 @@ impl Drop for Running {
     }
 }
 
-/// Identifies a request: route kind, inbox, message or draft, and the body with object members sorted, so that
-/// formatting and member order do not matter.
-pub fn request_hash(route: &str, inbox: &str, of: &str, body: &serde_json::Value) -> String {
+type Members = serde_json::Map<String, serde_json::Value>;
+
+/// Identifies a request: route kind, inbox (the incarnation: what an address held before it was deleted is nobody's
+/// now), message or draft, and what the body asks for. Formatting and the order of members do not matter, and members
+/// that are null are like absent ones, at the top and in attachments; elsewhere null is refused.
+pub fn request_hash(route: &str, inbox: Option<InboxKey>, of: &str, body: &Members) -> String {
+    let inbox = inbox.map(|key| key.to_string()).unwrap_or_default();
     let mut text = format!("{route}\n{inbox}\n{of}\n");
-    canonical(body, &mut text);
+    let mut body = body.clone();
+    without_nulls(&mut body);
+    for item in body.values_mut().filter_map(serde_json::Value::as_array_mut).flatten() {
+        if let serde_json::Value::Object(members) = item {
+            without_nulls(members);
+        }
+    }
+    canonical(&serde_json::Value::Object(body), &mut text);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     podmail_domain::source::hex(digest.as_ref())
+}
+
+fn without_nulls(members: &mut Members) {
+    members.retain(|_, value| !value.is_null());
 }
 
 fn canonical(value: &serde_json::Value, out: &mut String) {
@@ -138,7 +153,8 @@ impl App {
         }
     }
 
-    /// Sends a checked request from the caller's inbox.
+    /// Sends a checked request from the caller's inbox. Nothing is half done when the future is dropped: bytes that
+    /// were stored for a message that never was are removed like all that nothing refers to.
     pub async fn send(
         &self,
         caller: &Caller,
@@ -164,7 +180,8 @@ impl App {
         self.fetch_attachments("attachments", &mut draft.attachments).await?;
         let now = self.now();
         let own = own_mailbox(&inbox);
-        let quote = caller.allows(Permission::MessageRead);
+        // Whoever made the draft of an answer was allowed to read what it quotes.
+        let quote = stored.is_some() || caller.allows(Permission::MessageRead);
         let source = match kind.source() {
             Some(source) => Some(self.source(scope, source).await?),
             None => None,
@@ -311,6 +328,18 @@ impl App {
         if usage.sent.saturating_add(count as u64) <= usage.limit {
             return Ok(Some(since));
         }
+        if count as u64 > usage.limit {
+            // No day will be long enough.
+            let limit = usage.limit;
+            return Err(Error::MessageRejected {
+                message: format!(
+                    "Message rejected: {count} recipients are more than the daily quota of {limit}"
+                ),
+                fix: Some(
+                    "Send to fewer recipients at once, or ask the operator for a larger quota".to_owned(),
+                ),
+            });
+        }
         let free_at = usage.oldest.unwrap_or(now).plus(day);
         Err(Error::RateLimited { retry_after_seconds: free_at.since(now).as_secs().max(1) })
     }
@@ -353,14 +382,30 @@ fn deliveries(addressed: &compose::Addressed, expires_at: Timestamp) -> Vec<NewD
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn hash(route: &str, body: &serde_json::Value) -> String {
+        request_hash(route, None, "", body.as_object().expect("an object"))
+    }
 
     #[test]
     fn member_order_does_not_change_a_request() {
-        let a = serde_json::json!({"to": "x@y.test", "headers": {"A": "1", "B": "2"}});
-        let b = serde_json::json!({"headers": {"B": "2", "A": "1"}, "to": "x@y.test"});
-        assert_eq!(request_hash("send", "i", "", &a), request_hash("send", "i", "", &b));
-        assert_ne!(request_hash("send", "i", "", &a), request_hash("reply", "i", "", &a));
-        let c = serde_json::json!({"to": "x@y.test", "headers": {"A": "1", "B": "3"}});
-        assert_ne!(request_hash("send", "i", "", &a), request_hash("send", "i", "", &c));
+        let a = json!({"to": "x@y.test", "headers": {"A": "1", "B": "2"}});
+        let b = json!({"headers": {"B": "2", "A": "1"}, "to": "x@y.test"});
+        assert_eq!(hash("send", &a), hash("send", &b));
+        assert_ne!(hash("send", &a), hash("reply", &a));
+        let c = json!({"to": "x@y.test", "headers": {"A": "1", "B": "3"}});
+        assert_ne!(hash("send", &a), hash("send", &c));
+    }
+
+    #[test]
+    fn null_asks_for_nothing() {
+        let a = json!({"to": "x@y.test", "attachments": [{"content": "aGk="}]});
+        let b = json!({"to": "x@y.test", "cc": null, "attachments": [{"content": "aGk=", "filename": null}]});
+        assert_eq!(hash("send", &a), hash("send", &b));
+        // It is refused there: a replay would hide that.
+        let (a, b) =
+            (json!({"to": "x@y.test", "headers": {}}), json!({"to": "x@y.test", "headers": {"A": null}}));
+        assert_ne!(hash("send", &a), hash("send", &b));
     }
 }

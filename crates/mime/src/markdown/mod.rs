@@ -26,6 +26,32 @@ pub fn html_to_markdown(html: &str) -> String {
     write::write(&blocks::blocks(&tree))
 }
 
+/// The words that a person sees of an HTML body, for searching: no marks, no targets of links; blocks and cells are lines.
+#[must_use]
+pub fn html_to_visible_text(html: &str) -> String {
+    let tree = tree::Tree::parse(&sanitize_html(html));
+    let mut out = String::new();
+    if let Some(root) = tree.root() {
+        visible(&tree, root, &mut out);
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn visible(tree: &tree::Tree, node: &tree::Node, out: &mut String) {
+    let apart = node.is_block() || matches!(node.name.as_str(), "br" | "td" | "th");
+    if apart && !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out.push_str(&node.text);
+    for child in tree.children(node) {
+        visible(tree, child, out);
+    }
+    if apart && !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+}
+
 /// A text body as Markdown: the lines as they stand, as people write them for reading; only superfluous white space goes.
 #[must_use]
 pub fn text_to_markdown(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! Small documents with their exact Markdown.
 
-use super::{html_to_markdown, text_to_markdown};
+use super::{html_to_markdown, html_to_visible_text, text_to_markdown};
 
 fn check(table: &[(&str, &str)]) {
     for (html, want) in table {
@@ -115,4 +115,21 @@ fn hostile_documents_end() {
 fn text_keeps_its_lines() {
     assert_eq!(text_to_markdown("\n\na  \n\n\n\n> b\n  c\n\n"), "a\n\n> b\n  c");
     assert_eq!(text_to_markdown(" \n"), "");
+}
+
+#[test]
+fn visible_words_are_those_that_a_person_sees() {
+    for (html, want) in [
+        ("<p>One <b>two</b></p><p>three</p>", "One two\nthree"),
+        ("<table><tr><td>cellone</td><td>celltwo</td></tr></table>", "cellone\ncelltwo"),
+        ("<ul><li>a<li>b</ul>x<br>y", "a\nb\nx\ny"),
+        ("<p style=\"display:none\">secret</p><div hidden>secret</div><p>shown</p>", "shown"),
+        (
+            "<style>.h{display:none}</style><p class=h>secret</p><span style=\"font-size:0\">secret</span>ok",
+            "ok",
+        ),
+        ("<a href=\"https://x.test/\">link</a>", "link"),
+    ] {
+        assert_eq!(html_to_visible_text(html), want, "{html}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Making, changing and deleting drafts.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use podmail_domain::thread::Attachment;
@@ -103,6 +104,17 @@ pub struct DraftChange {
     pub remove_files: Vec<AttachmentId>,
     /// Custom ones.
     pub labels: LabelChange,
+    /// The caller may send. Without it, what a scheduled draft says and to whom stays as it is while it is scheduled.
+    pub may_send: bool,
+}
+
+impl DraftChange {
+    /// Whether it touches what recipients get, or who they are.
+    fn rewrites(&self) -> bool {
+        let lists = [&self.reply_to, &self.to, &self.cc, &self.bcc].into_iter().any(|set| *set != Set::Keep);
+        let texts = [&self.subject, &self.text, &self.html].into_iter().any(|set| *set != Set::Keep);
+        lists || texts || !self.add_files.is_empty() || !self.remove_files.is_empty()
+    }
 }
 
 /// Outcome of a change.
@@ -114,8 +126,10 @@ pub enum DraftChanged {
     Absent,
     /// It is being sent.
     Sending,
-    /// It has no attachment with the id at this position of `remove_files`.
-    NoAttachment(usize),
+    /// It is scheduled, and only who may send may change that.
+    Scheduled,
+    /// It has no attachments with the ids at these positions of `remove_files`.
+    NoAttachments(Vec<usize>),
     /// It would have too many recipients.
     TooManyRecipients,
     /// It would have too many attachments.
@@ -239,7 +253,8 @@ async fn by_client_id(
             let since = now.minus(Duration::from_secs(limits::SENT_DRAFT_DAYS * 24 * 3600));
             let kept: Option<(String,)> = conn
                 .one(
-                    "SELECT snapshot FROM sent_drafts WHERE organization_id = $1 AND draft_id = $2 AND sent_at > $3",
+                    "SELECT snapshot FROM sent_drafts WHERE organization_id = $1 AND draft_id = $2 AND sent_at > $3 \
+                     AND inbox_key NOT IN (SELECT inbox_key FROM purges WHERE organization_id = $1)",
                     args![organization, draft, since],
                 )
                 .await?;
@@ -356,11 +371,15 @@ async fn update(
     if found.state == DraftState::Sending {
         return Ok(DraftChanged::Sending);
     }
+    // Otherwise a mail that somebody else scheduled would go out with any text and to anybody.
+    let stays_scheduled = found.resume == DraftState::Scheduled && change.send_at != Set::To(None);
+    if stays_scheduled && change.rewrites() && !change.may_send {
+        return Ok(DraftChanged::Scheduled);
+    }
     let content = &mut found.content;
-    for (n, id) in change.remove_files.iter().enumerate() {
-        if !content.attachments.iter().any(|attachment| attachment.attachment_id == *id) {
-            return Ok(DraftChanged::NoAttachment(n));
-        }
+    let unknown = content.unknown_attachments(&change.remove_files);
+    if !unknown.is_empty() {
+        return Ok(DraftChanged::NoAttachments(unknown));
     }
     content.attachments.retain(|attachment| !change.remove_files.contains(&attachment.attachment_id));
     content.attachments.extend(change.add_files.iter().map(|file| file.attachment.clone()));
@@ -375,6 +394,10 @@ async fn update(
     change.to.apply(&mut content.to);
     change.cc.apply(&mut content.cc);
     change.bcc.apply(&mut content.bcc);
+    let mut seen = HashSet::new();
+    for list in [&mut content.to, &mut content.cc, &mut content.bcc] {
+        list.retain(|text| seen.insert(recipient(text)));
+    }
     change.subject.apply(&mut content.subject);
     if change.text != Set::Keep {
         content.preview.clone_from(&change.preview);
@@ -411,6 +434,13 @@ async fn update(
     save(tx, &found).await?;
     tx.news.drafts |= found.state == DraftState::Scheduled;
     Ok(DraftChanged::Done(Box::new(found), objects))
+}
+
+/// What makes two recipients the same one: the bare address in lower case. Stored ones are `name@host` or
+/// `Name <name@host>`.
+fn recipient(text: &str) -> String {
+    let bare = text.strip_suffix('>').and_then(|text| text.rsplit_once('<')).map(|(_, address)| address);
+    bare.unwrap_or(text).to_lowercase()
 }
 
 /// Writes a draft that nobody sends: its lease is over.

@@ -97,10 +97,12 @@ impl Store {
         .await
     }
 
-    /// When the next scheduled draft is due, if any is.
+    /// When the next scheduled draft is due that [`Store::claim_due_drafts`] would take, if any is.
     pub async fn next_draft_due(&self) -> Result<Option<Timestamp>> {
         let query = Query::new(
-            "SELECT d.due_at FROM drafts d WHERE d.due_at IS NOT NULL AND d.resume = 'scheduled' ORDER BY d.due_at LIMIT 1",
+            "SELECT d.due_at FROM drafts d WHERE d.due_at IS NOT NULL AND d.resume = 'scheduled' \
+             AND d.inbox_key NOT IN (SELECT p.inbox_key FROM purges p WHERE p.organization_id = d.organization_id) \
+             ORDER BY d.due_at LIMIT 1",
             Vec::new(),
         );
         let rows: Vec<(i64,)> = query.all(&mut self.reader().await?).await?;

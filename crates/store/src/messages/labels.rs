@@ -19,7 +19,7 @@ pub(crate) async fn relabel(
     let mut changed = Vec::new();
     for mut message in found {
         let (added, removed) = label::apply(&mut message.labels, &change.add, &change.remove);
-        if message.labels.len() > podmail_domain::limits::LABELS_PER_MESSAGE {
+        if !added.is_empty() && label::counted(&message.labels) > podmail_domain::limits::LABELS_PER_MESSAGE {
             return Ok(Relabelled::TooMany);
         }
         done.push((message.message_id.clone(), message.labels.clone()));

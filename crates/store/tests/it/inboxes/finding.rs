@@ -56,6 +56,7 @@ async fn a_search_ranks_the_exact_address_then_addresses_then_names() {
             (&acme, "support@pm.test.example", None),
             (&tenant, "y@pm.test", Some("Port Authority")),
             (&acme, "support.eu@pm.test", Some("Support")),
+            (&acme, "z@pm.test", Some("Écoles")),
         ] {
             world.clock.advance(Duration::from_secs(1));
             let display_name = name.map(str::to_owned);
@@ -66,8 +67,15 @@ async fn a_search_ranks_the_exact_address_then_addresses_then_names() {
             ("port", vec!["y@pm.test"]),
             (
                 "Support@PM.test",
-                vec!["support@pm.test", "support.eu@pm.test", "support@pm.test.example", "x@pm.test"],
+                vec!["support@pm.test", "support@pm.test.example", "support.eu@pm.test", "x@pm.test"],
             ),
+            // the beginning of an address comes before its words, though it is older
+            (
+                "support@pm",
+                vec!["support@pm.test.example", "support@pm.test", "support.eu@pm.test", "x@pm.test"],
+            ),
+            ("ecole", vec!["z@pm.test"]),
+            ("écoles", vec!["z@pm.test"]),
             ("team support", vec!["x@pm.test"]),
             ("team nobody", vec![]),
             ("--", vec![]),
