@@ -75,7 +75,7 @@ pub struct Message {
     pub authentication: Option<AuthenticationResults>,
     /// First open of a sent message.
     pub opened_at: Option<Timestamp>,
-    /// Those that have no field of their own; none when they are longer than [`HEADERS_BYTES`].
+    /// Those that have no field of their own; none when they are longer than 16 KB.
     pub headers: BTreeMap<String, String>,
 }
 
