@@ -143,6 +143,12 @@ fn operation(
         by_status.entry(code.status()).or_default().push(format!("`{}`", code.as_str()));
     }
     for (status, codes) in by_status {
+        if status == 404 && matches!(doc.answer, Answer::Bytes("text/html")) {
+            // People in a browser are told in a page, too.
+            let page = json!({ "description": reason(404), "content": { "text/html": {} } });
+            answers.insert(status.to_string(), page);
+            continue;
+        }
         // A description beside a reference replaces that of what it leads to.
         let reference = format!("#/components/responses/{}", response_name(status));
         answers.insert(status.to_string(), json!({ "$ref": reference, "description": codes.join(", ") }));
