@@ -2,7 +2,7 @@
 
 use mail_parser::DateTime;
 
-use crate::{html, sanitize_html};
+use crate::html;
 
 /// Latest time that is printed: the end of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
@@ -26,7 +26,7 @@ pub struct Quoted<'a> {
     pub cc: &'a [String],
     /// Text body, LF line ends.
     pub text: Option<&'a str>,
-    /// HTML body.
+    /// HTML body as [`crate::sanitize_html`] leaves it: what stands in it is passed on.
     pub html: Option<&'a str>,
 }
 
@@ -36,10 +36,9 @@ impl Quoted<'_> {
         self.text.map(str::to_owned).or_else(|| self.html.map(html::to_text_with_links))
     }
 
-    /// HTML body without the document around it, or the text one escaped. Sanitised, so that nobody's script travels on
-    /// under our name and no tag of it ends the quote.
+    /// HTML body, or the text one escaped.
     fn as_html(&self) -> Option<String> {
-        self.html.map(sanitize_html).or_else(|| self.text.map(html::from_text))
+        self.html.map(str::to_owned).or_else(|| self.text.map(html::from_text))
     }
 
     fn attribution(&self) -> String {
@@ -210,7 +209,8 @@ mod tests {
     fn nothing_in_the_original_runs_or_leaves_the_quote() {
         let hostile = "</div></blockquote><p onclick=x()>hi</p><script>alert(1)</script></div><div>open";
         let original = "<p>hi</p><div>open</div>";
-        let q = quoted(None, Some(hostile), &[]);
+        let shown = crate::sanitize_html(hostile);
+        let q = quoted(None, Some(&shown), &[]);
         let reply = reply_html("<p>Thanks</p>", &q);
         assert!(reply.ends_with(&format!("{BLOCKQUOTE}{original}</blockquote></div>")), "{reply}");
         let forward = forward_html(None, &q);
@@ -254,8 +254,8 @@ mod tests {
                       Subject: Plan\nTo: a@x.test, C <c@x.test>\n\nbody\n";
         assert_eq!(forward_text(None, &quoted(Some("body\n"), None, &to)), fields);
         assert_eq!(forward_text(Some("FYI"), &quoted(Some("body\n"), None, &to)), format!("FYI\n\n{fields}"));
-        let html =
-            forward_html(Some("<p>FYI</p>"), &quoted(None, Some("<html><body><b>x</b></body></html>"), &to));
+        let shown = crate::sanitize_html("<html><body><b>x</b></body></html>");
+        let html = forward_html(Some("<p>FYI</p>"), &quoted(None, Some(&shown), &to));
         assert!(html.starts_with("<p>FYI</p><br><div class=\"gmail_quote\">"), "{html}");
         assert!(html.ends_with("To: a@x.test, C &lt;c@x.test&gt;<br></div><br><b>x</b></div>"), "{html}");
     }

@@ -299,6 +299,24 @@ async fn an_answer_reaches_whoever_wrote_whatever_the_name_holds() {
 }
 
 #[tokio::test]
+async fn what_is_quoted_carries_no_script_and_stays_within_its_quote() {
+    for desk in Mailbox::each().await {
+        let header = "Message-ID: <a@x.test>\nMIME-Version: 1.0\nContent-Type: text/html";
+        desk.mail(header, "</div></blockquote><p onclick=x()>hi</p><script>alert(1)</script>").await;
+        for (path, body) in [
+            (reply_path(A), json!({ "html": "<p>T</p>" })),
+            (format!("/messages/{}/forward", segment(A)), json!({ "to": "c@x.test" })),
+        ] {
+            let sent = desk.made(&path, &body).await;
+            let html = sent["html"].as_str().unwrap();
+            assert!(html.contains("<p>hi</p>"), "{html}");
+            assert!(!html.contains("script") && !html.contains("onclick"), "{html}");
+            assert_eq!(html.matches("</blockquote>").count(), html.matches("<blockquote").count(), "{html}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_inbox_that_looks_like_a_tag_of_ours_is_somebody_else() {
     for desk in Mailbox::each().await {
         let made = desk

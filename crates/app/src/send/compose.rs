@@ -47,6 +47,8 @@ pub(crate) struct Source {
     message: Message,
     parsed: Parsed,
     raw: Vec<u8>,
+    /// Its HTML, sanitised: nobody's script travels on under our name, and no tag of it ends the quote.
+    html: Option<String>,
     /// The id that the outside knows it by: the sender's own where ours replaced it.
     outside_id: String,
 }
@@ -60,7 +62,8 @@ impl Source {
                 && fits_header(id)
         });
         let outside_id = original.unwrap_or_else(|| message.message_id.as_str().to_owned());
-        Self { message, parsed, raw, outside_id }
+        let html = parsed.html.as_deref().map(podmail_mime::sanitize_html);
+        Self { message, parsed, raw, html, outside_id }
     }
 
     /// `References` of an answer: the first and the latest, so that both ends of a long thread stay tied.
@@ -191,7 +194,7 @@ impl Source {
             to: &self.message.to,
             cc: &self.message.cc,
             text: self.parsed.text.as_deref(),
-            html: self.parsed.html.as_deref(),
+            html: self.html.as_deref(),
         }
     }
 
