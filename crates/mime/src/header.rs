@@ -53,9 +53,9 @@ pub(crate) fn split(raw: &[u8], start: usize, in_part: bool) -> Header<'_> {
             break;
         }
         let colon = field_name(line);
-        // Where a mailbox file had its mark, or a line that is no field among those that are.
+        // The mark of a mailbox file at the very beginning, or a line that is no field among those that are.
         let is_envelope = line.starts_with(b"From ") || line.starts_with(b">From ");
-        let skipped = is_envelope || !fields.is_empty() && is_plain_field(raw, first_end);
+        let skipped = if fields.is_empty() { is_envelope } else { is_plain_field(raw, first_end) };
         if colon.is_none() && !skipped {
             break;
         }

@@ -4,6 +4,7 @@ mod build;
 mod corpus;
 mod hostile;
 mod newsletters;
+mod oddities;
 mod quoting;
 mod replies;
 mod reports;
